@@ -1,0 +1,5 @@
+"""Groups: each a file of pure functions and one frozen class that binds them."""
+
+from lie_jax.groups.base import Group as Group
+from lie_jax.groups.translation import T as T
+from lie_jax.groups.translation import Trivial as Trivial

@@ -1,0 +1,101 @@
+"""Point clouds and lifted point clouds, as pytrees."""
+
+import dataclasses
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lie_jax.typing import Array, Bool, Float
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PointSet:
+    """A batch of point clouds of one static size, the absent points marked by a mask.
+
+    What stands in ``coords`` and ``values`` where ``mask`` is False is never used: no output
+    and no gradient of a real point depends on it, as long as it is finite.
+
+    Args:
+        coords: positions, (\\*b, n, d).
+        values: features, (\\*b, n, c).
+        mask: (\\*b, n) bool, True = real; None says that every point is real.
+
+    Raises:
+        ValueError: shapes disagree, there are no points, or concrete coordinates or values
+            hold NaN or infinity (under jit values are not looked at).
+        TypeError: mask is not boolean, or coords or values are not floating.
+    """
+
+    coords: Float[Array, "*b n d"]
+    values: Float[Array, "*b n c"]
+    mask: Bool[Array, "*b n"] = cast(Array, None)
+
+    def __post_init__(self):
+        coords, values, mask = self.coords, self.values, self.mask
+        # Transformations rebuild pytrees with placeholders that have no shape: let them pass.
+        if not all(hasattr(x, "shape") and hasattr(x, "dtype") for x in (coords, values)):
+            return
+        if mask is None:
+            mask = jnp.ones(coords.shape[:-1], bool)
+            object.__setattr__(self, "mask", mask)
+        if not hasattr(mask, "dtype"):
+            return
+        if mask.dtype != jnp.bool_:
+            raise TypeError(f"PointSet: mask must have dtype bool (True = real), got {mask.dtype}")
+        for name, x in (("coords", coords), ("values", values)):
+            if not jnp.issubdtype(x.dtype, jnp.floating) and x.dtype != jax.dtypes.float0:
+                raise TypeError(f"PointSet: {name} must be floating, got dtype {x.dtype}")
+            if x.ndim < 2:
+                raise ValueError(f"PointSet: {name} must have shape (*b, n, ...), got {x.shape}")
+        if coords.shape[:-1] != values.shape[:-1] or coords.shape[:-1] != mask.shape:
+            raise ValueError(
+                "PointSet: coords (*b, n, d), values (*b, n, c) and mask (*b, n) must agree in "
+                f"(*b, n), got {coords.shape}, {values.shape} and {mask.shape}"
+            )
+        if coords.shape[-2] == 0:
+            raise ValueError(
+                f"PointSet: coords must hold at least one point, got shape {coords.shape}"
+            )
+
+    def check_finite(self) -> "PointSet":
+        """Self, after a look at the values.
+
+        A host-side check for the place where data enters a program; it reads the arrays back
+        from the device, so it is not made on every construction.
+
+        Raises:
+            ValueError: a real point has a coordinate or value that is NaN or infinite.
+        """
+        mask = np.asarray(self.mask)
+        for name, x in (("coords", self.coords), ("values", self.values)):
+            bad = ~np.isfinite(np.asarray(x)).all(-1) & mask
+            if bad.any():
+                where = tuple(int(i) for i in np.argwhere(bad)[0])
+                raise ValueError(
+                    f"PointSet: {name} must be finite at real points, got {np.asarray(x)[where]} "
+                    f"at index {where} ({int(bad.sum())} such points)"
+                )
+        return self
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LiftedSet:
+    """Point clouds lifted to a group: m = n * samples elements, point-major, sample-minor.
+
+    Args:
+        elements: group elements in the group's raw representation, (\\*b, m, g).
+        orbit: orbit coordinates, (\\*b, m, q); q = 0 where the action is transitive.
+        values: features, (\\*b, m, c).
+        mask: (\\*b, m) bool, True = real.
+        samples: lifts per point, static.
+    """
+
+    elements: Float[Array, "*b m g"]
+    orbit: Float[Array, "*b m q"]
+    values: Float[Array, "*b m c"]
+    mask: Bool[Array, "*b m"]
+    samples: int = dataclasses.field(default=1, metadata={"static": True})
