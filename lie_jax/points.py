@@ -24,8 +24,8 @@ class PointSet:
         mask: (\\*b, n) bool, True = real; None says that every point is real.
 
     Raises:
-        ValueError: shapes disagree, there are no points, or concrete coordinates or values
-            hold NaN or infinity (under jit values are not looked at).
+        ValueError: shapes disagree, or there are no points. Values are not looked at here,
+            because that would read device arrays back: see `check_finite`.
         TypeError: mask is not boolean, or coords or values are not floating.
     """
 
