@@ -1,0 +1,24 @@
+"""Attention that respects a symmetry: transformers for any Lie group, in JAX.
+
+Importing this package imports jax, flax and jaxtyping, nothing else. ``lie_jax.data``,
+``lie_jax.training`` and ``lie_jax.testing`` are imported by name.
+"""
+
+from lie_jax import attention as attention
+from lie_jax import geometry as geometry
+from lie_jax import groups as groups
+from lie_jax import interop as interop
+from lie_jax import models as models
+from lie_jax import nn as nn
+from lie_jax.geometry import lift as lift
+from lie_jax.models import LieTransformer as LieTransformer
+from lie_jax.models import LieTransformerConfig as LieTransformerConfig
+from lie_jax.models import NeighbourConfig as NeighbourConfig
+from lie_jax.models import functional as functional
+from lie_jax.models import functional_with_state as functional_with_state
+from lie_jax.nn import AttentionConfig as AttentionConfig
+from lie_jax.nn import LieSelfAttention as LieSelfAttention
+from lie_jax.points import LiftedSet as LiftedSet
+from lie_jax.points import PointSet as PointSet
+
+__version__ = "0.1.0"

@@ -1,0 +1,76 @@
+"""Location scores: small MLPs, one per head, of the features of a pair.
+
+The pair axis is kept last, where it fills the vector lanes of a CPU and the warps of a GPU: the
+other axes have 3 to 16 entries. Heads run one after the other and each recomputes its hidden
+activations in the backward pass, so that (h, hidden, q, k) is never stored.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from lie_jax.typing import Array, Float
+
+Activation = Callable[[Array], Array]
+
+
+def per_head_mlp(
+    features: Float[Array, "..."],
+    weights: Sequence[Float[Array, "h i o"]],
+    biases: Sequence[Float[Array, "h o"]],
+    activation: Activation,
+    *,
+    shared: bool,
+) -> Float[Array, "h o p"]:
+    """MLP with its own weights for each head, the activation after EVERY layer, as published.
+
+    Args:
+        features: (f, p) if ``shared`` between heads, else (h, f, p); p runs over pairs.
+        weights: one (h, in, out) per layer.
+        biases: one (h, out) per layer.
+        activation: elementwise.
+        shared: see ``features``.
+
+    Returns:
+        (h, out, p).
+    """
+
+    def one_head(inputs):
+        x = features if shared else inputs[2]
+        for weight, bias in zip(inputs[0], inputs[1], strict=True):
+            x = activation(weight.T @ x + bias[:, None])
+        return x
+
+    mapped = (tuple(weights), tuple(biases)) + (() if shared else (features,))
+    return jax.lax.map(jax.checkpoint(one_head), mapped)
+
+
+def pairs_last(features: Float[Array, "*b q k f"]) -> Float[Array, "f p"]:
+    """All pairs of all clouds on one last axis."""
+    return jnp.moveaxis(features, -1, 0).reshape(features.shape[-1], -1)
+
+
+def location_mlp(
+    features: Float[Array, "*b q k f"],
+    weights: Sequence[Float[Array, "h i o"]],
+    biases: Sequence[Float[Array, "h o"]],
+    activation: Activation,
+) -> Float[Array, "*b h q k"]:
+    """The location MLP of every head at every pair: scores (\\*b, h, q, k).
+
+    Raises:
+        ValueError: the first layer takes another number of features, or the last gives not 1.
+    """
+    if weights[0].shape[1] != features.shape[-1] or weights[-1].shape[-1] != 1:
+        raise ValueError(
+            f"location_mlp: weights must lead from {features.shape[-1]} features to 1 score, "
+            f"got layers {[w.shape for w in weights]}"
+        )
+    scores = per_head_mlp(pairs_last(features), weights, biases, activation, shared=True)
+    return heads_inside(scores[:, 0], features.shape[:-1])
+
+
+def heads_inside(scores: Float[Array, "h p"], shape: tuple[int, ...]) -> Array:
+    """(h, p) -> (\\*b, h, q, k), given the shape (\\*b, q, k)."""
+    return jnp.moveaxis(scores.reshape(-1, *shape), 0, -3)

@@ -1,0 +1,39 @@
+"""Reductions over the real entries of an axis; 0, with zero gradient, where none is real.
+
+``mask`` broadcasts against the values. What stands at absent entries never matters, as long as
+it is finite.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from lie_jax.typing import Array, Bool, Float
+
+
+def masked_sum(values: Float[Array, "..."], mask: Bool[Array, "..."], axis: int) -> Array:
+    """Sum over the real entries of ``axis``."""
+    return jnp.sum(jnp.where(mask, values, 0), axis=axis)
+
+
+def masked_mean(values: Float[Array, "..."], mask: Bool[Array, "..."], axis: int) -> Array:
+    """Mean over the real entries of ``axis``."""
+    count = jnp.sum(mask, axis=axis, dtype=values.dtype)
+    return masked_sum(values, mask, axis) / jnp.maximum(count, 1)
+
+
+def masked_max(values: Float[Array, "..."], mask: Bool[Array, "..."], axis: int) -> Array:
+    """Maximum over the real entries of ``axis``."""
+    lowest = jnp.finfo(values.dtype).min
+    largest = jnp.max(jnp.where(mask, values, lowest), axis=axis)
+    return jnp.where(jnp.any(mask, axis=axis), largest, 0)
+
+
+def masked_softmax(scores: Float[Array, "..."], mask: Bool[Array, "..."], axis: int = -1) -> Array:
+    """Softmax over the real entries of ``axis``; absent entries weigh 0."""
+    lowest = jnp.finfo(scores.dtype).min
+    masked = jnp.where(mask, scores, lowest)
+    # The maximum only shifts the exponent: its gradient cancels, so none is taken through it.
+    largest = jax.lax.stop_gradient(jnp.max(masked, axis=axis, keepdims=True))
+    weights = jnp.where(mask, jnp.exp(masked - largest), 0)
+    total = jnp.sum(weights, axis=axis, keepdims=True)
+    return weights / jnp.where(total == 0, 1, total)

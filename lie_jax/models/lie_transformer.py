@@ -1,0 +1,267 @@
+"""LieTransformer: lift, embed, attend, pool.
+
+Source: Hutchinson et al., LieTransformer: Equivariant self-attention for Lie groups (2021).
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from lie_jax import geometry, masking
+from lie_jax.geometry import EmbeddingName, LiftMethod, PairEmbedding, PairSet
+from lie_jax.geometry.pairs import resolve_embedding
+from lie_jax.groups import Group
+from lie_jax.nn.attention import AttentionConfig, check_option, check_positive
+from lie_jax.nn.block import Block, BlockNorm
+from lie_jax.nn.layers import ACTIVATIONS, linear
+from lie_jax.points import LiftedSet, PointSet
+from lie_jax.typing import Array, Float, PRNGKey
+
+HeadName = Literal["pool_mlp", "linear_pool"]
+PoolingName = Literal["mean", "sum", "max", "none"]
+NeighbourName = Literal["all", "nearest", "ball", "random"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NeighbourConfig:
+    """Which keys each query attends to.
+
+    Args:
+        method: ``"all"``; the ``"nearest"`` ``count``; at most ``count`` within ``radius``
+            (``"ball"``, the nearest of them); or ``count`` drawn at ``"random"`` with the
+            model's key.
+        count: k.
+        radius: of the ball, in the unit of `lie_jax.geometry.pair_distance`.
+        algebra_weights, orbit_weight: of that distance.
+    """
+
+    method: NeighbourName = "all"
+    count: int = 32
+    radius: float | None = None
+    algebra_weights: tuple[float, ...] | None = None
+    orbit_weight: float = 1.0
+
+    def __post_init__(self):
+        check_option("NeighbourConfig", "method", self.method, NeighbourName)
+        check_positive("NeighbourConfig", count=self.count)
+        if (self.method == "ball") != (self.radius is not None):
+            raise ValueError(
+                'NeighbourConfig: radius must be given for method="ball" and only for it, got '
+                f"radius={self.radius!r} with method={self.method!r}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class LieTransformerConfig:
+    """Sizes and options of a `LieTransformer`.
+
+    Args:
+        in_channels: features of a point.
+        outputs: numbers that come out.
+        width: features inside.
+        layers: number of blocks.
+        heads: attention heads; ``width`` is a multiple of it.
+        attention: see `AttentionConfig`.
+        block_norm: norm of the blocks.
+        head: ``"pool_mlp"`` pools, then maps through three layers (published for QM9 and
+            shapes); ``"linear_pool"`` maps each point linearly, then pools (LieConv's).
+        pooling: ``"mean"``, ``"sum"`` or ``"max"`` over real lifted points; ``"none"`` gives one
+            output per point, the mean over its lifts.
+        lift_samples, lift_method, lift_random_offset: see `lie_jax.geometry.lift`.
+        pair_embedding: see `lie_jax.geometry.PairEmbedding`.
+        pair_norm_bound: see `lie_jax.geometry.pairs.bound_norm`; None leaves pairs as they are.
+        neighbours: see `NeighbourConfig`.
+        dtype: dtype to compute in (e.g. ``jnp.bfloat16``); None follows input and parameters.
+        param_dtype: dtype of the parameters.
+
+    Raises:
+        ValueError: an unknown option or a size that does not fit.
+    """
+
+    in_channels: int
+    outputs: int = 1
+    width: int = 128
+    layers: int = 4
+    heads: int = 8
+    attention: AttentionConfig = AttentionConfig()
+    block_norm: BlockNorm = "layer_pre"
+    head: HeadName = "pool_mlp"
+    pooling: PoolingName = "mean"
+    lift_samples: int = 1
+    lift_method: LiftMethod = "random"
+    lift_random_offset: bool = False
+    pair_embedding: EmbeddingName | PairEmbedding = "log"
+    pair_norm_bound: float | None = None
+    neighbours: NeighbourConfig = NeighbourConfig()
+    dtype: jax.typing.DTypeLike | None = None
+    param_dtype: jax.typing.DTypeLike = jnp.float32
+
+    def __post_init__(self):
+        where = "LieTransformerConfig"
+        check_positive(
+            where,
+            in_channels=self.in_channels,
+            outputs=self.outputs,
+            width=self.width,
+            layers=self.layers,
+            heads=self.heads,
+            lift_samples=self.lift_samples,
+        )
+        check_option(where, "block_norm", self.block_norm, BlockNorm)
+        check_option(where, "head", self.head, HeadName)
+        check_option(where, "pooling", self.pooling, PoolingName)
+        check_option(where, "lift_method", self.lift_method, LiftMethod)
+        resolve_embedding(self.pair_embedding)
+        if self.width % self.heads:
+            raise ValueError(
+                f"{where}: width must be a multiple of heads = {self.heads}, got {self.width}"
+            )
+        if self.pair_norm_bound is not None and not self.pair_norm_bound > 0:
+            raise ValueError(
+                f"{where}: pair_norm_bound must be positive or None, got {self.pair_norm_bound!r}"
+            )
+
+
+class LieTransformer(nnx.Module):
+    """Transformer on point clouds, invariant to a group (per point: equivariant).
+
+    Args:
+        config: sizes and options.
+        group: the symmetry.
+        rngs: source of the initial parameters.
+
+    Raises:
+        TypeError: ``group`` is not a Group, for instance a class instead of an instance.
+    """
+
+    def __init__(self, config: LieTransformerConfig, *, group: Group, rngs: nnx.Rngs):
+        if not isinstance(group, Group):
+            raise TypeError(
+                f"LieTransformer: group must be a lie_jax.groups.Group such as T(3), got {group!r}"
+            )
+        self.config = config
+        self.group = group
+        kwargs = {"dtype": config.dtype, "param_dtype": config.param_dtype, "rngs": rngs}
+        self.embedding = linear(config.in_channels, config.width, **kwargs)
+        self.blocks = nnx.List(
+            [
+                Block(
+                    config.width,
+                    heads=config.heads,
+                    pair_features=geometry.feature_dim(group, config.pair_embedding),
+                    block_norm=config.block_norm,
+                    config=config.attention,
+                    **kwargs,
+                )
+                for _ in range(config.layers)
+            ]
+        )
+        hidden = 2 if config.head == "pool_mlp" else 0
+        sizes = [config.width] * (hidden + 1) + [config.outputs]
+        self.head = nnx.List(
+            [linear(a, b, **kwargs) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+        )
+
+    def __call__(
+        self, points: PointSet, *, key: PRNGKey | None = None, train: bool = False
+    ) -> Float[Array, "*b o"]:
+        """Outputs of every cloud, or of every point where nothing is pooled.
+
+        Args:
+            points: coords (\\*b, n, d), values (\\*b, n, in_channels), mask (\\*b, n).
+            key: typed key of the lifts and random neighbours; may be None where neither is
+                drawn. The same key gives the same lifts in training and in evaluation.
+            train: batch norm takes the batch's statistics and moves its running averages.
+
+        Returns:
+            (\\*b, outputs); (\\*b, n, outputs) with ``pooling="none"``, 0 at absent points.
+            The dtype is that of ``points.values``.
+
+        Raises:
+            ValueError: shapes do not fit, no key where one is needed, or, outside jit, a real
+                point that is not finite.
+        """
+        if points.values.shape[-1] != self.config.in_channels:
+            raise ValueError(
+                f"LieTransformer: points.values must have shape (*b, n, {self.config.in_channels})"
+                f", got {points.values.shape}"
+            )
+        if not isinstance(points.coords, jax.core.Tracer):
+            points.check_finite()
+        config = self.config
+        lift_key = neighbour_key = key
+        if key is not None and config.neighbours.method == "random":
+            lift_key, neighbour_key = jax.random.split(key)
+        lifted = geometry.lift(
+            self.group,
+            points,
+            key=lift_key,
+            samples=config.lift_samples,
+            method=config.lift_method,
+            random_offset=config.lift_random_offset,
+        )
+        return self.from_lifted(lifted, key=neighbour_key, train=train)
+
+    def from_lifted(
+        self, lifted: LiftedSet, *, key: PRNGKey | None = None, train: bool = False
+    ) -> Float[Array, "*b o"]:
+        """As the model itself, after the lift: exactly invariant to ``elements -> g elements``."""
+        act = ACTIVATIONS[self.config.attention.activation]
+        pairs = self.pairs(lifted, key=key)
+        x = self.embedding(lifted.values)
+        for block in self.blocks:
+            x = block(x, pairs, lifted.mask, train=train)
+        if self.config.head == "linear_pool":
+            return self._pool(self.head[0](act(x)), lifted).astype(lifted.values.dtype)
+        x = self._pool(x, lifted)
+        for layer in self.head:
+            x = layer(act(x))
+        if self.config.pooling == "none":
+            x = jnp.where(lifted.mask[..., :: lifted.samples, None], x, 0)
+        return x.astype(lifted.values.dtype)
+
+    def pairs(self, lifted: LiftedSet, *, key: PRNGKey | None = None) -> PairSet:
+        """The pairs that every block sees."""
+        config, choice = self.config, self.config.neighbours
+        neighbourhood = None
+        if choice.method == "random":
+            queries = lifted.mask.shape[-1]
+            neighbourhood = geometry.random_subset(key, lifted.mask, choice.count, queries)
+        elif choice.method != "all":
+            distance = geometry.pair_distance(
+                self.group,
+                lifted,
+                lifted,
+                algebra_weights=choice.algebra_weights,
+                orbit_weight=choice.orbit_weight,
+            )
+            if choice.method == "nearest":
+                neighbourhood = geometry.nearest(distance, lifted.mask, choice.count)
+            else:
+                assert choice.radius is not None
+                neighbourhood = geometry.ball(distance, lifted.mask, choice.radius, choice.count)
+        return geometry.pair_set(
+            self.group,
+            lifted,
+            neighbourhood=neighbourhood,
+            embedding=config.pair_embedding,
+            norm_bound=config.pair_norm_bound,
+        )
+
+    def _pool(self, x: Array, lifted: LiftedSet) -> Array:
+        mask = lifted.mask[..., None]
+        match self.config.pooling:
+            case "mean":
+                return masking.masked_mean(x, mask, axis=-2)
+            case "sum":
+                # The lifts of a point are samples of one integral: they are averaged, so that
+                # the sum counts points and does not grow with the number of lifts.
+                return masking.masked_sum(x, mask, axis=-2) / lifted.samples
+            case "max":
+                return masking.masked_max(x, mask, axis=-2)
+        batch, (m, c) = x.shape[:-2], x.shape[-2:]
+        per_point = x.reshape(*batch, m // lifted.samples, lifted.samples, c)
+        return jnp.where(mask[..., :: lifted.samples, :], jnp.mean(per_point, axis=-2), 0)
