@@ -1,7 +1,6 @@
 """Point clouds and lifted point clouds, as pytrees."""
 
 import dataclasses
-from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +30,7 @@ class PointSet:
 
     coords: Float[Array, "*b n d"]
     values: Float[Array, "*b n c"]
-    mask: Bool[Array, "*b n"] = cast(Array, None)
+    mask: Bool[Array, "*b n"] = None  # pyright: ignore (filled in below)
 
     def __post_init__(self):
         coords, values, mask = self.coords, self.values, self.mask

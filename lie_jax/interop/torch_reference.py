@@ -1,0 +1,205 @@
+"""Weights of the published PyTorch LieTransformer, as parameters of ours.
+
+The published networks see ``log(g_key^-1 g_query)`` where ours see ``log(g_query^-1 g_key)``,
+its negative: the sign of the weights that meet these coordinates is flipped. Their names "k" and
+"q" change sides between the dot product and the concatenated scores.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from lie_jax.groups import Group
+from lie_jax.models.lie_transformer import LieTransformerConfig
+from lie_jax.nn.attention import AttentionConfig
+from lie_jax.typing import Array, PyTree
+
+StateDict = Mapping[str, Any]
+
+
+class _Reader:
+    """Reads entries of a state dict under a prefix and remembers which were used."""
+
+    def __init__(self, state_dict: StateDict):
+        self.entries = {name: np.asarray(value) for name, value in state_dict.items()}
+        self.used: set[str] = set()
+
+    def __call__(self, name: str) -> np.ndarray:
+        if name not in self.entries:
+            raise ValueError(
+                f"load_torch_reference: state_dict must hold {name!r} for this config; it has "
+                f"{sorted(self.entries)[:6]} ..."
+            )
+        self.used.add(name)
+        return self.entries[name]
+
+    def linear(self, name: str) -> dict[str, Array]:
+        layer = {"kernel": jnp.asarray(self(f"{name}.weight").T)}
+        if f"{name}.bias" in self.entries:
+            layer["bias"] = jnp.asarray(self(f"{name}.bias"))
+        return layer
+
+    def norm(self, name: str) -> dict[str, Array]:
+        return {
+            "scale": jnp.asarray(self(f"{name}.weight")),
+            "bias": jnp.asarray(self(f"{name}.bias")),
+        }
+
+    def per_head_mlp(self, name: str) -> dict[str, dict[int, Array]]:
+        layers = [f"{name}.LinNormAct_{i}.linear.module" for i in (1, 2, 3)]
+        return {
+            "weights": {i: jnp.asarray(self(f"{x}.weight")) for i, x in enumerate(layers)},
+            "biases": {i: jnp.asarray(self(f"{x}.bias")) for i, x in enumerate(layers)},
+        }
+
+    def check_all_used(self) -> None:
+        left = sorted(set(self.entries) - self.used)
+        if left:
+            raise ValueError(
+                "load_torch_reference: config must use every entry of state_dict, but it leaves "
+                f"{left[:6]} ({len(left)} entries): is an option of the config another one?"
+            )
+
+
+def _flip(weight: Array, axis: int, start: int, stop: int) -> Array:
+    """``weight`` with the sign of the inputs start..stop of ``axis`` changed."""
+    sign = np.ones(weight.shape[axis])
+    sign[start:stop] = -1
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    return weight * jnp.asarray(sign.reshape(shape), weight.dtype)
+
+
+def _attention(
+    read: _Reader, prefix: str, config: AttentionConfig, orbit_dim: int
+) -> dict[str, PyTree]:
+    kernel = f"{prefix}kernel."
+    params: dict[str, Any] = {
+        "value": read.linear(f"{prefix}input_linear"),
+        "output": read.linear(f"{prefix}output_linear"),
+    }
+    # Two generations of published layers name the same parts differently.
+    if config.combination == "mlp":
+        features, location = f"{kernel}feature_featurisation", f"{kernel}location_featurisation"
+    else:
+        features, location = f"{kernel}feature_kernel", f"{kernel}location_kernel"
+
+    if config.content == "dot_product":
+        params["query"], params["key"] = (
+            read.linear(f"{features}.fc_q"),
+            read.linear(f"{features}.fc_k"),
+        )
+    elif config.content in ("linear_concat", "linear_concat_linear"):
+        params["query"], params["key"] = (
+            read.linear(f"{features}.fc_k"),
+            read.linear(f"{features}.fc_q"),
+        )
+        if config.content == "linear_concat_linear":
+            params["content_map"] = read.linear(f"{features}.fc_o")
+    elif config.content == "relative_position":
+        params["query"], params["key"] = read.linear(f"{kernel}W_q"), read.linear(f"{kernel}W_k")
+        mapped = read.linear(f"{kernel}W_l")
+        size = mapped["kernel"].shape[0]
+        params["location_map"] = {"kernel": _flip(mapped["kernel"], 0, 0, size - 2 * orbit_dim)}
+        params["content_bias"] = jnp.asarray(read(f"{kernel}u"))[:, 0]
+        params["location_bias"] = jnp.asarray(read(f"{kernel}v"))[:, 0]
+
+    def flip_first(mlp, start: int):
+        first = mlp["weights"][0]
+        mlp["weights"][0] = _flip(first, 1, start, first.shape[1] - 2 * orbit_dim)
+        return mlp
+
+    if config.location == "mlp":
+        params["location_mlp"] = flip_first(read.per_head_mlp(location), 0)
+    if config.combination == "mlp":
+        mlp = read.per_head_mlp(f"{kernel}location_feature_combination.1")
+        if config.location == "raw":
+            content_size = 1 if config.content == "dot_product" else config.content_features
+            mlp = flip_first(mlp, content_size)
+        params["combine_mlp"] = mlp
+    return params
+
+
+def _finish(read: _Reader, build: Callable[[], PyTree]) -> PyTree:
+    params = build()
+    read.check_all_used()
+    return params
+
+
+def load_torch_attention(
+    state_dict: StateDict, config: AttentionConfig, *, group: Group | None = None
+) -> PyTree:
+    """Parameters of a `LieSelfAttention` from one published attention layer.
+
+    Args:
+        state_dict: names to arrays (numpy, or torch tensors on the CPU).
+        config: of our layer; the published digits are its options by name.
+        group: needed where the group has orbit coordinates.
+
+    Raises:
+        ValueError: an entry is missing or left over.
+    """
+    read = _Reader(state_dict)
+    orbit_dim = 0 if group is None else group.orbit_dim
+    return _finish(read, lambda: _attention(read, "", config, orbit_dim))
+
+
+def load_torch_reference(
+    state_dict: StateDict, config: LieTransformerConfig, *, group: Group | None = None
+) -> PyTree:
+    """Parameters of a `LieTransformer` from a published state dict.
+
+    Args:
+        state_dict: names to arrays (numpy, or torch tensors on the CPU), as
+            ``EquivariantTransformer.state_dict()`` gives.
+        config: of our model, with the published options by their names here.
+        group: needed where the group has orbit coordinates.
+
+    Returns:
+        ``params`` for the ``apply`` of `lie_jax.functional`.
+
+    Raises:
+        ValueError: an entry is missing or left over, or the config has batch norm, whose
+            published running statistics are wrong.
+
+    Example:
+        >>> apply, _ = lj.functional(model)
+        >>> params = lj.interop.load_torch_reference(torch_model.state_dict(), model.config)
+        >>> y = apply(params, points)
+    """
+    if config.block_norm.startswith("batch"):
+        raise ValueError(
+            'load_torch_reference: config.block_norm must be "layer_pre", "layer_post" or "none", '
+            f"got {config.block_norm!r}"
+        )
+    read = _Reader(state_dict)
+    orbit_dim = 0 if group is None else group.orbit_dim
+
+    def block(i: int) -> dict[str, PyTree]:
+        prefix = f"net.{i + 1}."
+        params: dict[str, PyTree] = {
+            "attention": _attention(read, f"{prefix}ema.", config.attention, orbit_dim),
+            "mlp": {
+                "first": read.linear(f"{prefix}mlp.LinNormAct_1.linear.module"),
+                "second": read.linear(f"{prefix}mlp.LinNormAct_2.linear.module"),
+            },
+        }
+        if config.block_norm != "none":
+            params["attention_norm"] = read.norm(f"{prefix}ln_ema")
+            params["mlp_norm"] = read.norm(f"{prefix}ln_mlp")
+        return params
+
+    def build() -> PyTree:
+        if config.head == "pool_mlp":
+            names = [f"net.{config.layers + 2}.{i}" for i in (2, 5, 8)]
+        else:
+            names = [f"net.{config.layers + 1}.linear.module"]
+        return {
+            "embedding": read.linear("net.0.module"),
+            "blocks": {i: block(i) for i in range(config.layers)},
+            "head": {i: read.linear(name) for i, name in enumerate(names)},
+        }
+
+    return _finish(read, build)

@@ -1,0 +1,104 @@
+"""Point sets, masks and what importing the package costs."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lie_jax as lj
+from lie_jax import attention, masking
+
+X = jnp.ones((2, 3, 4))
+
+
+def test_mask_defaults_to_all_real():
+    assert lj.PointSet(X, X).mask.all()
+    assert lj.PointSet(X, X).mask.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((X, X, jnp.ones((2, 3))), TypeError, "mask must have dtype bool"),
+        ((X, X, jnp.ones((2, 4), bool)), ValueError, "must agree"),
+        ((X, X[:, :2]), ValueError, "must agree"),
+        ((X.astype(int), X), TypeError, "coords must be floating"),
+        ((X[0, 0], X), ValueError, "coords must have shape"),
+        ((X[:, :0], X[:, :0]), ValueError, "at least one point"),
+    ],
+)
+def test_bad_points(arguments, error, message):
+    with pytest.raises(error, match=message):
+        lj.PointSet(*arguments)
+
+
+def test_check_finite_looks_at_real_points_only():
+    values = X.at[0, 1, 0].set(jnp.inf)
+    mask = jnp.ones((2, 3), bool)
+    with pytest.raises(ValueError, match=r"values must be finite .*\(0, 1\)"):
+        lj.PointSet(X, values, mask).check_finite()
+    lj.PointSet(X, values, mask.at[0, 1].set(False)).check_finite()
+
+
+def test_points_are_pytrees():
+    points = lj.PointSet(X, X)
+    out = jax.vmap(lambda p: p)(points)
+    assert isinstance(out, lj.PointSet)
+    jax.tree.map(lambda _: None, points)  # placeholders must pass
+
+
+def test_masked_reductions():
+    x = jnp.array([[1.0, -5.0, 9.0], [2.0, 3.0, 4.0]])
+    mask = jnp.array([[True, True, False], [False, False, False]])
+    np.testing.assert_array_equal(masking.masked_sum(x, mask, -1), [-4, 0])
+    np.testing.assert_array_equal(masking.masked_mean(x, mask, -1), [-2, 0])
+    np.testing.assert_array_equal(masking.masked_max(x, mask, -1), [1, 0])
+    soft = masking.masked_softmax(x, mask)
+    np.testing.assert_allclose(soft[0, :2], jax.nn.softmax(x[0, :2]))
+    np.testing.assert_array_equal(soft[1], 0)
+    for reduce in (
+        masking.masked_sum,
+        masking.masked_mean,
+        masking.masked_max,
+        masking.masked_softmax,
+    ):
+        grad = jax.grad(lambda x, reduce=reduce: jnp.sum(reduce(x, mask, -1) ** 2))(x)
+        np.testing.assert_array_equal(grad[~mask], 0)
+        assert jnp.all(jnp.isfinite(grad))
+
+
+def test_unknown_normalisation_and_wrong_location_layers():
+    with pytest.raises(ValueError, match="normalisation must be one of"):
+        attention.normalise(jnp.ones((1, 2, 2)), jnp.ones((2, 2), bool), "max")
+    with pytest.raises(ValueError, match="must lead from 3 features to 1"):
+        attention.location_mlp(
+            jnp.ones((2, 2, 3)), [jnp.ones((1, 2, 1))], [jnp.ones((1, 1))], jnp.tanh
+        )
+
+
+def test_heads_must_divide_channels():
+    from flax import nnx
+
+    with pytest.raises(ValueError, match="out_channels must be a multiple"):
+        lj.LieSelfAttention(4, 5, heads=2, pair_features=3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="in_channels must be a multiple"):
+        lj.LieSelfAttention(5, 4, heads=2, pair_features=3, rngs=nnx.Rngs(0))
+
+
+def test_import_is_light():
+    code = (
+        "import sys, lie_jax; "
+        "bad = {'optax', 'chex', 'orbax', 'diffrax', 'tensorflow', 'tensorflow_datasets', 'pandas',"
+        " 'matplotlib', 'tyro', 'qm9pack', 'beartype', 'hypothesis'}; "
+        "print(sorted(b for b in bad if 'lie_jax' in sys.modules and b in sys.modules))"
+    )
+    before = "import sys, jax, flax, jaxtyping; print(sorted(sys.modules))"
+    ours, base = (
+        subprocess.run([sys.executable, "-c", c], capture_output=True, text=True, check=True).stdout
+        for c in (code, before)
+    )
+    extra = [name for name in eval(ours) if f"'{name}'" not in base]
+    assert extra == []
