@@ -4,6 +4,7 @@ Source: Hutchinson et al., LieTransformer: Equivariant self-attention for Lie gr
 """
 
 import dataclasses
+import itertools
 from typing import Literal
 
 import jax
@@ -161,9 +162,7 @@ class LieTransformer(nnx.Module):
         )
         hidden = 2 if config.head == "pool_mlp" else 0
         sizes = [config.width] * (hidden + 1) + [config.outputs]
-        self.head = nnx.List(
-            [linear(a, b, **kwargs) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
-        )
+        self.head = nnx.List([linear(a, b, **kwargs) for a, b in itertools.pairwise(sizes)])
 
     def __call__(
         self, points: PointSet, *, key: PRNGKey | None = None, train: bool = False

@@ -199,7 +199,8 @@ class LieSelfAttention(nnx.Module):
         content_score = None if queries is None else self._content(queries, keys, features)
         location_score = self._location(features)
         if config.combination == "mlp":
-            assert content_score is not None and location_score is not None
+            assert content_score is not None
+            assert location_score is not None
             weights, biases = self.combine_mlp.arrays(dtype)
             return attention.combine_mlp(
                 content_score, location_score, weights, biases, ACTIVATIONS[config.activation]

@@ -1,5 +1,6 @@
 """Linear maps and MLPs; shells around parameters, no mathematics of their own."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -21,7 +22,7 @@ ACTIVATIONS = {
 
 
 def fan_in_uniform(fan_in: int):
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), for weights and biases alike, as in the published runs."""
+    """U(-b, b) with b = 1 / sqrt(fan_in), for weights and biases, as in the published runs."""
     bound = fan_in**-0.5
 
     def initialise(key, shape, dtype=jnp.float32, **_):
@@ -58,7 +59,7 @@ class PerHeadMLP(nnx.Module):
 
     def __init__(self, sizes: Sequence[int], heads: int, *, param_dtype, rngs: nnx.Rngs):
         weights, biases = [], []
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in itertools.pairwise(sizes):
             init = fan_in_uniform(max(fan_in, 1))
             weights.append(nnx.Param(init(rngs.params(), (heads, fan_in, fan_out), param_dtype)))
             biases.append(nnx.Param(init(rngs.params(), (heads, fan_out), param_dtype)))

@@ -141,7 +141,7 @@ def test_missing_and_left_over_entries():
     with pytest.raises(ValueError, match="leaves"):
         lj.interop.load_torch_reference(weights, dataclasses.replace(config, block_norm="none"))
     del weights["net.0.module.bias"], weights["net.0.module.weight"]
-    with pytest.raises(ValueError, match="must hold 'net.0.module.weight'"):
+    with pytest.raises(ValueError, match=r"must hold 'net\.0\.module\.weight'"):
         lj.interop.load_torch_reference(weights, config)
     with pytest.raises(ValueError, match="block_norm"):
         lj.interop.load_torch_reference(

@@ -245,7 +245,7 @@ def test_bad_input_is_named(key):
         model(dataclasses.replace(points, values=points.values[..., :2]), key=key)
     with pytest.raises(ValueError, match=r"points.coords must have shape \(\*b, n, 2\)"):
         model(dataclasses.replace(points, coords=jnp.ones((2, 5, 3))), key=key)
-    with pytest.raises(ValueError, match="key must be a jax.random.key, got None"):
+    with pytest.raises(ValueError, match=r"key must be a jax\.random\.key, got None"):
         model(points)
     with pytest.raises(TypeError, match="typed key"):
         model(points, key=jax.random.PRNGKey(0))
