@@ -42,10 +42,13 @@ def relative_position(
     keys: Float[Array, "*b k h c"],
     features: Float[Array, "*b q k f"],
     projection: Float[Array, "f h c"],
+    projection_bias: Float[Array, "h c"],
     content_bias: Float[Array, "h c"],
     location_bias: Float[Array, "h c"],
 ) -> Float[Array, "*b h q k"]:
-    """(q.k + e.(q + v) + u.k) / sqrt(c) with e = features @ projection, v and u the biases.
+    """(q.k + e.(q + v) + u.k) / sqrt(c) with e = features @ projection + projection_bias.
+
+    u is ``content_bias`` and v is ``location_bias``.
 
     e.(q + v) is computed as features . (projection (q + v)), so that e, of size q k h c, is
     never formed.
@@ -53,6 +56,9 @@ def relative_position(
     Source: Dai et al., Transformer-XL (2019), section 3.3, with log coordinates of the pair in
     place of the sinusoid of the distance.
     """
-    seen = jnp.einsum("...qhc,fhc->...qhf", queries + location_bias, projection)
+    shifted = queries + location_bias
+    seen = jnp.einsum("...qhc,fhc->...qhf", shifted, projection)
     location = jnp.einsum("...qkf,...qhf->...hqk", features, seen)
+    constant = jnp.einsum("...qhc,hc->...hq", shifted, projection_bias)
+    location = location + constant[..., None]
     return dot_product(queries + content_bias, keys) + location * queries.shape[-1] ** -0.5

@@ -18,7 +18,7 @@ def check_key(where: str, key: PRNGKey | None) -> PRNGKey:
     if key is None:
         raise ValueError(f"{where}: key must be a jax.random.key, got None")
     dtype = getattr(key, "dtype", None)
-    if dtype is None or not jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise TypeError(
             f"{where}: key must be a typed key, as jax.random.key(seed) makes it, got {key!r}"
         )

@@ -102,7 +102,8 @@ def _attention(
         params["query"], params["key"] = read.linear(f"{kernel}W_q"), read.linear(f"{kernel}W_k")
         mapped = read.linear(f"{kernel}W_l")
         size = mapped["kernel"].shape[0]
-        params["location_map"] = {"kernel": _flip(mapped["kernel"], 0, 0, size - 2 * orbit_dim)}
+        mapped["kernel"] = _flip(mapped["kernel"], 0, 0, size - 2 * orbit_dim)
+        params["location_map"] = mapped
         params["content_bias"] = jnp.asarray(read(f"{kernel}u"))[:, 0]
         params["location_bias"] = jnp.asarray(read(f"{kernel}v"))[:, 0]
 

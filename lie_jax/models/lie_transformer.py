@@ -10,10 +10,12 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.core import Tracer
 
 from lie_jax import geometry, masking
 from lie_jax.geometry import EmbeddingName, LiftMethod, PairEmbedding, PairSet
 from lie_jax.geometry.pairs import resolve_embedding
+from lie_jax.geometry.sampling import check_key
 from lie_jax.groups import Group
 from lie_jax.nn.attention import AttentionConfig, check_option, check_positive
 from lie_jax.nn.block import Block, BlockNorm
@@ -87,7 +89,7 @@ class LieTransformerConfig:
     width: int = 128
     layers: int = 4
     heads: int = 8
-    attention: AttentionConfig = AttentionConfig()
+    attention: AttentionConfig = AttentionConfig()  # noqa: RUF009 (frozen)
     block_norm: BlockNorm = "layer_pre"
     head: HeadName = "pool_mlp"
     pooling: PoolingName = "mean"
@@ -188,7 +190,7 @@ class LieTransformer(nnx.Module):
                 f"LieTransformer: points.values must have shape (*b, n, {self.config.in_channels})"
                 f", got {points.values.shape}"
             )
-        if not isinstance(points.coords, jax.core.Tracer):
+        if not isinstance(points.coords, Tracer):
             points.check_finite()
         config = self.config
         lift_key = neighbour_key = key
@@ -228,6 +230,7 @@ class LieTransformer(nnx.Module):
         neighbourhood = None
         if choice.method == "random":
             queries = lifted.mask.shape[-1]
+            key = check_key("LieTransformer", key)
             neighbourhood = geometry.random_subset(key, lifted.mask, choice.count, queries)
         elif choice.method != "all":
             distance = geometry.pair_distance(

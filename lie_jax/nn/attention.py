@@ -136,7 +136,7 @@ class LieSelfAttention(nnx.Module):
         if config.content == "linear_concat_linear":
             self.content_map = linear(2 * size, size, **kwargs)
         if config.content == "relative_position":
-            self.location_map = linear(pair_features, heads * size, use_bias=False, **kwargs)
+            self.location_map = linear(pair_features, heads * size, **kwargs)
             init = fan_in_uniform(size)
             self.content_bias = nnx.Param(init(rngs.params(), (heads, size), param_dtype))
             self.location_bias = nnx.Param(init(rngs.params(), (heads, size), param_dtype))
@@ -187,16 +187,16 @@ class LieSelfAttention(nnx.Module):
     def scores(self, values: Float[Array, "*b m c"], pairs: PairSet) -> Float[Array, "*b h q k"]:
         """Scores before masking and normalisation."""
         config = self.config
-        queries = keys = None
-        if config.content != "none":
+        content_score = None
+        if config.content == "none":
+            dtype = self.value(values[..., :0, :]).dtype
+            features = pairs.features.astype(dtype)
+        else:
             queries = self._split(self.query(values))
             keys = self._gather(self._split(self.key(values)), pairs)
             dtype = queries.dtype
-        else:
-            dtype = self.value(values[..., :0, :]).dtype
-        features = pairs.features.astype(dtype)
-
-        content_score = None if queries is None else self._content(queries, keys, features)
+            features = pairs.features.astype(dtype)
+            content_score = self._content(queries, keys, features)
         location_score = self._location(features)
         if config.combination == "mlp":
             assert content_score is not None
@@ -243,12 +243,16 @@ class LieSelfAttention(nnx.Module):
         if config.content == "dot_product":
             score = content.dot_product(queries, keys)
         elif config.content == "relative_position":
-            projection = self.location_map.kernel[...].astype(features.dtype)
+            location_map = self.location_map
+            projection = location_map.kernel[...].astype(features.dtype)
+            assert location_map.bias is not None
+            projection_bias = location_map.bias[...].astype(features.dtype)
             score = content.relative_position(
                 queries,
                 keys,
                 features,
                 projection.reshape(-1, self.heads, queries.shape[-1]),
+                projection_bias.reshape(self.heads, queries.shape[-1]),
                 self.content_bias[...].astype(features.dtype),
                 self.location_bias[...].astype(features.dtype),
             )

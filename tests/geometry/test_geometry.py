@@ -89,9 +89,7 @@ def test_pair_convention_is_key_seen_from_query():
 
 
 def test_own_embedding():
-    squared = geometry.PairEmbedding(
-        "square", lambda group: 1, lambda group, g: (g**2).sum(-1)[..., None]
-    )
+    squared = geometry.PairEmbedding("square", lambda _: 1, lambda _, g: (g**2).sum(-1)[..., None])
     pairs = geometry.pair_set(lj.groups.T(3), lj.lift(lj.groups.T(3), cloud()), embedding=squared)
     assert pairs.features.shape == (2, 4, 4, 1)
 
