@@ -12,6 +12,7 @@ import lie_jax as lj
 from benchmarks._cases import CASES, Case
 from benchmarks._protocol import serve
 from lie_jax.data import qm9
+from lie_jax.data.qm9.features import atom_features
 
 GROUPS = {"T3": lj.groups.T(3), "SE3": lj.groups.SE3()}
 
@@ -54,7 +55,7 @@ def load(path: str) -> list[tuple[lj.PointSet, jax.Array]]:
         charges = data["charges"][rows, :padded]
         points = lj.PointSet(
             jnp.asarray(data["positions"][rows, :padded]),
-            qm9.atom_features(jnp.asarray(charges)),
+            atom_features(jnp.asarray(charges)),
             jnp.asarray(charges > 0),
         )
         batches.append((points, jnp.asarray(data["targets"][rows])))
