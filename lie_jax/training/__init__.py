@@ -1,0 +1,16 @@
+"""Training: state, step, loop, checkpoints, metrics. It receives objects and builds none."""
+
+from lie_jax.training.augment import random_rotation as random_rotation
+from lie_jax.training.augment import random_rotation_translation as random_rotation_translation
+from lie_jax.training.checkpoint import CheckpointError as CheckpointError
+from lie_jax.training.checkpoint import Checkpoints as Checkpoints
+from lie_jax.training.evaluate import mean_absolute_error as mean_absolute_error
+from lie_jax.training.evaluate import predict as predict
+from lie_jax.training.loop import fit as fit
+from lie_jax.training.losses import absolute_error as absolute_error
+from lie_jax.training.losses import masked_mean_loss as masked_mean_loss
+from lie_jax.training.losses import squared_error as squared_error
+from lie_jax.training.metrics import MetricsLog as MetricsLog
+from lie_jax.training.state import TrainState as TrainState
+from lie_jax.training.state import create_state as create_state
+from lie_jax.training.step import make_train_step as make_train_step

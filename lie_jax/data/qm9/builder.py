@@ -6,7 +6,7 @@ train = builder.as_data_source("train")
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets.public_api as tfds
@@ -34,9 +34,9 @@ class Qm9(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     name = "qm9"
     VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES = {"2.0.0": "From qm9pack; array_record."}
+    RELEASE_NOTES: ClassVar = {"2.0.0": "From qm9pack; array_record."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = f'With source="download": {_source.DOWNLOAD_HELP}.'
-    BUILDER_CONFIGS = [
+    BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(name=name, description=f"Split: {config.source}")
         for name, config in CONFIGS.items()
     ]

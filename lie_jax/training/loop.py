@@ -1,0 +1,200 @@
+"""The training loop: deterministic, resumable, and loud when a number is not finite."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from lie_jax.training.checkpoint import Checkpoints
+from lie_jax.training.metrics import MetricsLog
+from lie_jax.training.state import TrainState
+from lie_jax.training.step import Step
+from lie_jax.typing import PRNGKey
+
+
+class Epochs(Protocol):
+    """Batches by epoch, as `lie_jax.data.Batches` gives them."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, number: int) -> Iterable[Any]: ...
+
+
+Evaluate = Callable[[TrainState], Mapping[str, float]]
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""(step, total steps, latest metrics)."""
+
+
+def fit(
+    state: TrainState,
+    *,
+    step: Step,
+    data: Any,
+    batches: Epochs,
+    epochs: int,
+    key: PRNGKey,
+    evaluate: Evaluate | None = None,
+    evaluate_every: int = 1,
+    log: MetricsLog | None = None,
+    log_every: int = 50,
+    checkpoints: Checkpoints | None = None,
+    checkpoint_every: int | None = None,
+    progress: Progress | None = None,
+    stop_after: int | None = None,
+) -> TrainState:
+    """Trains from ``state.step`` to the end of the last epoch.
+
+    The number of a step fixes its batch and its random numbers, so a run that is resumed from
+    a checkpoint makes the same updates as one that was never interrupted, bit for bit on one
+    machine.
+
+    Args:
+        state: where to start; its buffers are donated to the first step.
+        step: see `make_train_step`.
+        data: passed to every step.
+        batches: epochs of batches.
+        epochs: how many.
+        key: of the run.
+        evaluate: validation metrics of a state, called at the end of epochs.
+        evaluate_every: in epochs; the last one is always evaluated.
+        log: gets the mean loss of every ``log_every`` steps, and what ``evaluate`` gives.
+        checkpoints: the state is saved at the end of every epoch.
+        checkpoint_every: also every so many steps.
+        progress: called after every step with what is known; must return fast.
+        stop_after: return after this many steps of this call, to try out an interruption.
+
+    Returns:
+        The state after the last step.
+
+    Raises:
+        FloatingPointError: the loss or the gradient is not finite. It is seen before the next
+            checkpoint is written, so that the last one is good.
+    """
+    per_epoch = len(batches)
+    total = epochs * per_epoch
+    now = first = int(state.step)
+    if log is not None:
+        log.truncate(now)
+    window = _Window(now)
+    latest: dict[str, float] = {}
+
+    def flush(final: bool) -> None:
+        if window.metrics:
+            latest.update(window.close(now))
+            if log is not None:
+                log.write(now, epoch=now / per_epoch, **latest_train(latest))
+        if checkpoints is not None and final:
+            checkpoints.save(state)
+
+    for epoch in range(now // per_epoch, epochs):
+        for place, batch in enumerate(batches.epoch(epoch)):
+            if epoch * per_epoch + place < now:
+                continue  # done before the interruption
+            state, metrics = step(state, data, batch, key)
+            now += 1
+            window.add(metrics)
+            end_of_epoch = now % per_epoch == 0
+            save = end_of_epoch or (checkpoint_every is not None and now % checkpoint_every == 0)
+            if save or now % log_every == 0:
+                flush(save)
+            if progress is not None:
+                progress(now, total, latest)
+            if stop_after is not None and now - first == stop_after:
+                flush(True)
+                return state
+        last = epoch + 1 == epochs
+        if evaluate is not None and (last or (epoch + 1) % evaluate_every == 0):
+            measured = {k: float(v) for k, v in evaluate(state).items()}
+            latest.update(measured)
+            if log is not None:
+                log.write(now, epoch=epoch + 1, **measured)
+            if progress is not None:
+                progress(now, total, latest)
+    return state
+
+
+def latest_train(latest: Mapping[str, float]) -> dict[str, float]:
+    """The part of the latest metrics that training itself gives."""
+    names = ("loss", "grad_norm", "steps_per_second")
+    return {name: latest[name] for name in names if name in latest}
+
+
+class _Window:
+    """Metrics of the steps since the last record, left on the device until it is written."""
+
+    def __init__(self, step: int):
+        self.metrics: list[Mapping[str, jax.Array]] = []
+        self.start, self.step = time.perf_counter(), step
+
+    def add(self, metrics: Mapping[str, jax.Array]) -> None:
+        self.metrics.append(metrics)
+
+    def close(self, step: int) -> dict[str, float]:
+        values = {
+            name: np.array([float(m[name]) for m in self.metrics]) for name in self.metrics[0]
+        }
+        for name, series in values.items():
+            bad = np.flatnonzero(~np.isfinite(series))
+            if len(bad):
+                raise FloatingPointError(
+                    f"fit: {name} must be finite, got {series[bad[0]]} at step "
+                    f"{self.step + int(bad[0]) + 1}; the last checkpoint is from before it. "
+                    "Try a lower learning rate or clip the gradient"
+                )
+        seconds = time.perf_counter() - self.start
+        means = {name: math.fsum(series) / len(series) for name, series in values.items()}
+        means["steps_per_second"] = len(self.metrics) / max(seconds, 1e-9)
+        self.metrics, self.start, self.step = [], time.perf_counter(), step
+        return means
+
+
+@contextlib.contextmanager
+def rich_progress(title: str, columns: Mapping[str, str]):
+    """A progress bar of the package rich as `Progress`.
+
+    Args:
+        title: stands before the bar.
+        columns: metric name to format, for instance ``{"loss": "loss {:.3f}"}``.
+
+    Yields:
+        The function to hand to `fit`.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    console = Console()
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    printed = time.monotonic()
+    with bar:
+        task = bar.add_task(title, total=None, text="")
+
+        def show(step: int, total: int, latest: Mapping[str, float]) -> None:
+            nonlocal printed
+            parts = [f.format(latest[name]) for name, f in columns.items() if name in latest]
+            bar.update(task, completed=step, total=total, text="  ".join(parts))
+            # A log file gets a line a minute instead of a bar.
+            if not console.is_terminal and (time.monotonic() - printed > 30 or step == total):
+                printed = time.monotonic()
+                console.print(f"{title}: step {step} of {total}  {'  '.join(parts)}")
+
+        yield show
