@@ -1,6 +1,5 @@
 """Checkpoints by orbax, with errors that say which one is broken and what to do."""
 
-import json
 from pathlib import Path
 
 import jax
@@ -82,8 +81,3 @@ def _numbered(state: TrainState) -> dict[str, jax.Array]:
     """
     flat, _ = jax.tree_util.tree_flatten_with_path(state)
     return {f"{i:05d}{jax.tree_util.keystr(path)}": leaf for i, (path, leaf) in enumerate(flat)}
-
-
-def write_json(path: str | Path, content: object) -> None:
-    """Writes JSON as people read it."""
-    Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

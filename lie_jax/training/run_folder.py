@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 
-from lie_jax.training.checkpoint import write_json
 from lie_jax.training.metrics import MetricsLog
 
 _PACKAGES = ("lie_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "qm9pack")
@@ -40,8 +39,8 @@ class RunFolder:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         run = cls(Path(root) / recipe / f"{name}-{stamp}")
         run.path.mkdir(parents=True)
-        write_json(run.path / "config.json", dataclasses.asdict(config))
-        write_json(run.path / "environment.json", environment())
+        run.write("config", dataclasses.asdict(config))
+        run.write("environment", environment())
         return run
 
     def config(self) -> dict[str, Any]:
@@ -67,7 +66,8 @@ class RunFolder:
 
     def write(self, name: str, content: object) -> None:
         """Writes ``<name>.json``."""
-        write_json(self.path / f"{name}.json", content)
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        (self.path / f"{name}.json").write_text(text)
 
     def read(self, name: str) -> Any | None:
         """What ``<name>.json`` holds; None if it is not there."""

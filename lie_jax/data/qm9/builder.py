@@ -71,12 +71,13 @@ class Qm9(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager) -> dict[str, Iterator[tuple[int, dict]]]:
-        manual_dir = dl_manager.manual_dir if self._source == "download" else None
+        manual_dir = str(dl_manager.manual_dir) if self._source == "download" else None
         columns = _source.read(self._source, manual_dir)
-        rows = split_rows(self.builder_config.name, len(columns["index"]))
+        config = self.builder_config
+        assert config is not None and config.name is not None
+        rows = split_rows(config.name, len(columns["index"]))
         return {name: self._generate_examples(columns, part) for name, part in rows.items()}
 
     def _generate_examples(self, columns, rows) -> Iterator[tuple[int, dict[str, Any]]]:
-        names = [name for name in self.info.features if name != "tag"]
         for place, row in enumerate(rows):
-            yield place, {"tag": "gdb", **{name: columns[name][row] for name in names}}
+            yield place, {"tag": "gdb", **{name: column[row] for name, column in columns.items()}}

@@ -112,7 +112,7 @@ def _write_cache(path: Path, molecules: Molecules) -> None:
     # Under another name until it is whole: two runs may write at once, or one be stopped.
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
         try:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # pyright: ignore (stubs take arrays for allow_pickle)
             file.close()
             os.replace(file.name, path)
         finally:

@@ -1,0 +1,50 @@
+"""The command line: ``python -m experiments train qm9 --preset quick``."""
+
+import sys
+
+import tyro
+
+from experiments.qm9 import commands as qm9
+
+USAGE = """\
+usage: python -m experiments COMMAND EXPERIMENT [options]
+
+commands:
+  train qm9      train on molecules, then evaluate and report   (--preset quick | full)
+  resume qm9     go on with a run that was interrupted           (the run's folder)
+  report qm9     show a finished run again: table and plots      (the run's folder)
+
+Each takes --help.
+"""
+
+_COMMANDS = {
+    ("train", "qm9"): qm9.train,
+    ("resume", "qm9"): qm9.resume,
+    ("report", "qm9"): qm9.report,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    command = _COMMANDS.get(tuple(arguments[:2]))  # pyright: ignore (a tuple of another length)
+    if command is None:
+        known = ", ".join(" ".join(names) for names in _COMMANDS)
+        print(f"experiments: unknown command {' '.join(arguments[:2])!r}, known: {known}\n")
+        print(USAGE, end="")
+        return 2
+    try:
+        command(arguments[2:])
+    except (FileNotFoundError, ModuleNotFoundError, ValueError, RuntimeError) as error:
+        if isinstance(error, FloatingPointError | NotImplementedError):
+            raise
+        print(f"experiments: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""QM9: twelve properties of 130,831 molecules."""

@@ -1,0 +1,120 @@
+"""What a run gave: a table, a parity plot, a learning curve."""
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from lie_jax.data import qm9
+from lie_jax.training import RunFolder
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402 (after the choice of a backend without a window)
+
+STYLE = {
+    "figure.dpi": 150,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "font.size": 10,
+}
+BLUE, GREY, ORANGE = "#2a6f97", "#8d99ae", "#e07a1f"
+
+
+def table(result: dict[str, Any]) -> Table:
+    """Test error beside the two baselines."""
+    unit, ridge = result["unit"], result["ridge_mae"]
+    what = qm9.PROPERTIES[result["target"]].meaning
+    out = Table(
+        title=f"{result['target']}: {what}\n{result['test_molecules']:,} test molecules",
+        title_justify="left",
+    )
+    out.add_column("predictor")
+    out.add_column(f"mean absolute error ({unit})", justify="right")
+    out.add_column("of ridge", justify="right")
+    for name, error, style in (
+        ("mean of the training molecules", result["mean_mae"], None),
+        ("ridge regression on atom counts", ridge, None),
+        (f"LieTransformer ({result['parameters']:,} parameters)", result["mae"], "bold"),
+    ):
+        out.add_row(name, f"{error:.4g}", f"{error / ridge:.0%}", style=style)
+    return out
+
+
+def parity_plot(run: RunFolder, result: dict[str, Any]) -> None:
+    """Prediction against truth, written to parity.png."""
+    with np.load(run.path / "test_predictions.npz") as file:
+        x, y = file["target"], file["prediction"]
+    unit, name = result["unit"], result["target"]
+    low, high = np.percentile(np.concatenate([x, y]), [0.05, 99.95])
+    pad = 0.03 * (high - low)
+    limits = (low - pad, high + pad)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(4.8, 4.5), layout="constrained")
+        drawn = axes.hexbin(
+            x, y, gridsize=90, extent=(*limits, *limits), bins="log", mincnt=1, cmap="viridis"
+        )
+        axes.plot(limits, limits, color="black", linewidth=0.8)
+        axes.set(xlim=limits, ylim=limits, aspect="equal")
+        axes.set(xlabel=f"{name} from DFT ({unit})", ylabel=f"{name} predicted ({unit})")
+        axes.set_title(
+            f"{result['test_molecules']:,} test molecules, error {result['mae']:.4g} {unit}",
+            fontsize=10,
+        )
+        figure.colorbar(drawn, ax=axes, label="molecules", shrink=0.8)
+        figure.savefig(run.path / "parity.png")
+        plt.close(figure)
+
+
+def learning_curve(run: RunFolder, result: dict[str, Any]) -> None:
+    """Validation error by epoch beside the baselines, written to learning_curve.png."""
+    records = [r for r in run.log.read() if "validation_mae" in r]
+    unit = result["unit"]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+        epochs = [r["epoch"] for r in records]
+        axes.plot(epochs, [r["validation_mae"] for r in records], "o-", color=BLUE, markersize=4)
+        axes.annotate(
+            "validation", (epochs[0], records[0]["validation_mae"]), xytext=(6, 4),
+            textcoords="offset points", color=BLUE,
+        )  # fmt: skip
+        lines = (("mean_mae", "mean", GREY), ("ridge_mae", "ridge on atom counts", ORANGE))
+        for key, label, colour in lines:
+            axes.axhline(result[key], color=colour, linewidth=1.2)
+            axes.annotate(
+                label, (1, result[key]), xycoords=("axes fraction", "data"), ha="right",
+                xytext=(0, 3), textcoords="offset points", color=colour,
+            )  # fmt: skip
+        axes.plot(epochs[-1], result["mae"], "D", color="black", markersize=5, zorder=5)
+        axes.annotate(
+            f"test {result['mae']:.4g}", (epochs[-1], result["mae"]), xytext=(-6, -12),
+            textcoords="offset points", ha="right",
+        )  # fmt: skip
+        axes.set(xlabel="epoch", ylabel=f"mean absolute error of {result['target']} ({unit})")
+        axes.set_yscale("log")
+        figure.savefig(run.path / "learning_curve.png")
+        plt.close(figure)
+
+
+def show(run: RunFolder) -> None:
+    """Prints the table and writes the plots of a finished run.
+
+    Raises:
+        FileNotFoundError: the run has not been evaluated.
+    """
+    result = run.read("test")
+    if result is None:
+        raise FileNotFoundError(
+            f"report: {run.path} has no test.json, it is not finished: "
+            f"python -m experiments resume qm9 {run.path}"
+        )
+    parity_plot(run, result)
+    learning_curve(run, result)
+    console = Console()
+    console.print(table(result))
+    console.print(f"run folder      {run.path}", soft_wrap=True)
+    console.print(f"parity plot     {run.path / 'parity.png'}", soft_wrap=True)
+    console.print(f"learning curve  {run.path / 'learning_curve.png'}", soft_wrap=True)
