@@ -2,8 +2,6 @@
 
 import sys
 
-import tyro
-
 from experiments.qm9 import commands as qm9
 
 USAGE = """\

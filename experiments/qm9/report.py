@@ -11,7 +11,7 @@ from lie_jax.data import qm9
 from lie_jax.training import RunFolder
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402 (after the choice of a backend without a window)
+import matplotlib.pyplot as plt
 
 STYLE = {
     "figure.dpi": 150,

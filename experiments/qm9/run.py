@@ -15,7 +15,7 @@ from lie_jax import training
 from lie_jax.data import Batch, Batches, bucket_edges, qm9
 
 AUGMENT = {
-    "none": lambda key, points: points,
+    "none": lambda _, points: points,
     "SO3": training.random_rotation,
     "SE3": training.random_rotation_translation,
 }

@@ -74,7 +74,8 @@ class Qm9(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         manual_dir = str(dl_manager.manual_dir) if self._source == "download" else None
         columns = _source.read(self._source, manual_dir)
         config = self.builder_config
-        assert config is not None and config.name is not None
+        assert config is not None
+        assert config.name is not None
         rows = split_rows(config.name, len(columns["index"]))
         return {name: self._generate_examples(columns, part) for name, part in rows.items()}
 
