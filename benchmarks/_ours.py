@@ -69,6 +69,7 @@ def main(name: str, path: str) -> None:
         apply, params = lj.functional(build(case))
         optimiser = optax.adam(1e-3)
         step = make_step(apply, optimiser)
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
         state = (params, optimiser.init(params), jnp.zeros((), jnp.int32))
 
         def run() -> int:
@@ -83,7 +84,7 @@ def main(name: str, path: str) -> None:
 
         for points, targets in {b[0].mask.shape: b for b in batches}.values():
             state, _ = jax.block_until_ready(step(state, points, targets))
-        return run
+        return run, parameters
 
     serve(prepare)
 

@@ -18,18 +18,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def serve(prepare: Callable[[], Callable[[], int]]) -> None:
+def serve(prepare: Callable[[], tuple[Callable[[], int], int]]) -> None:
     """The worker's side: answers on stdout until stdin ends.
 
     Args:
         prepare: builds everything and runs each shape once; gives a function that runs one
-            round to its end and says how many steps that were.
+            round to its end and says how many steps that were, and the number of parameters.
     """
     # Whatever the measured code prints must not mix with the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
     started = time.perf_counter()
-    run = prepare()
-    print(json.dumps({"prepare_seconds": time.perf_counter() - started}), file=answers, flush=True)
+    run, parameters = prepare()
+    ready = {"prepare_seconds": time.perf_counter() - started, "parameters": parameters}
+    print(json.dumps(ready), file=answers, flush=True)
     for _ in sys.stdin:
         started = time.perf_counter()
         steps = run()
@@ -73,10 +74,12 @@ class Worker:
                 text=True,
             )
         try:
-            self.prepare_seconds: float = self._answer()["prepare_seconds"]
+            ready = self._answer()
         except BaseException:
             self.close()
             raise
+        self.prepare_seconds: float = ready["prepare_seconds"]
+        self.parameters: int = ready["parameters"]
 
     def round(self) -> dict:
         """Runs one round; seconds, steps and peak_mib."""

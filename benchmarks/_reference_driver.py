@@ -11,7 +11,7 @@ import sys
 import types
 from pathlib import Path
 
-from benchmarks._cases import CASES, LARGEST
+from benchmarks._cases import CASES
 from benchmarks._protocol import serve
 
 STUBS = ("forge", "oil", "torchvision")
@@ -100,12 +100,8 @@ def batches(path, case):
     found = []
     for i in range(min(case.reference_steps, len(charges) // case.batch)):
         rows = slice(i * case.batch, (i + 1) * case.batch)
-        coords, features, mask, target = (
-            torch.from_numpy(np.ascontiguousarray(a[rows])) for a in arrays
-        )
-        found.append(
-            ((coords[:, :LARGEST], features.float()[:, :LARGEST], mask[:, :LARGEST]), target)
-        )
+        coords, features, mask, target = (torch.from_numpy(a[rows].copy()) for a in arrays)
+        found.append(((coords, features.float(), mask), target))
     return found
 
 
@@ -162,7 +158,7 @@ def main(name, path, *folders):
 
         for _ in range(2):
             step(*data[0])
-        return run
+        return run, sum(p.numel() for p in model.parameters())
 
     serve(prepare)
 

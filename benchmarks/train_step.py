@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import dataclasses
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -97,6 +98,9 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
             label = f"reference ({allocator} allocator)"
             worker = Worker(label, command, scratch / f"{allocator}.log", environment)
             workers[allocator] = stack.enter_context(worker)
+        sizes = {label: worker.parameters for label, worker in workers.items()}
+        if len(set(sizes.values())) > 1:
+            raise WorkerError(f"benchmark: the networks must be the same, got parameters {sizes}")
         taken = {label: [] for label in workers}
         for _ in range(rounds):
             for label, worker in workers.items():
@@ -108,7 +112,9 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
     report = {"case": name, **results.pop("ours")}
     report["details"] = {
         **dataclasses.asdict(case),
+        "parameters": sizes["ours"],
         "rounds": rounds,
+        "jax": importlib.metadata.version("jax"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "date": datetime.date.today().isoformat(),
     }
@@ -173,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folders=folders,
             python=options.reference_python,
         )
-    except (WorkerError, OSError) as error:
+    except (WorkerError, OSError, ImportError) as error:
         print(error, file=sys.stderr)
         return 1
     print(json.dumps(report) if options.json else table(report))
