@@ -15,6 +15,9 @@ from lie_jax.data.qm9 import molecules as molecules_module
 from lie_jax.data.qm9 import source
 from lie_jax.data.qm9.features import atom_features
 
+LITERATURE = [
+    "alpha", "gap", "homo", "lumo", "mu", "Cv", "G", "H", "r2", "U", "U0", "zpve",
+]  # fmt: skip
 TWENTY = json.loads((Path(__file__).parent / "data" / "qm9_twenty.json").read_text())
 
 
@@ -59,7 +62,7 @@ def test_units(molecules):
     np.testing.assert_allclose(methane, -17.172, atol=5e-4)
     gap = molecules.values["lumo"] - molecules.values["homo"] - molecules.values["gap"]
     assert np.abs(gap).max() < 2e-4  # hartree: the three are rounded to 1e-4
-    assert list(qm9.PROPERTIES) == "alpha gap homo lumo mu Cv G H r2 U U0 zpve".split()
+    assert list(qm9.PROPERTIES) == LITERATURE
 
 
 @pytest.mark.parametrize(
@@ -132,13 +135,13 @@ def test_a_missing_qm9pack_says_what_to_install(monkeypatch):
 
 
 def test_source_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"qm9_part1.csv is missing"):
+    with pytest.raises(FileNotFoundError, match=r"qm9_part1\.csv is missing"):
         source.read_qm9pack(tmp_path)
     with pytest.raises(ValueError, match="manual_dir must be given"):
         source.read("download")
     with pytest.raises(ValueError, match='source must be "qm9pack" or "download"'):
         source.read("web")  # pyright: ignore
-    with pytest.raises(FileNotFoundError, match="uncharacterized.txt is missing"):
+    with pytest.raises(FileNotFoundError, match=r"uncharacterized\.txt is missing"):
         source.read("download", tmp_path)
     (tmp_path / "uncharacterized.txt").write_text("header\n")
     with pytest.raises(FileNotFoundError, match="dsgdb9nsd"):
@@ -147,8 +150,12 @@ def test_source_errors(tmp_path):
         qm9.split_rows("mine")
 
 
-METHANE = """5
-gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t
+LABELS_LINE = (
+    "gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t"
+    "0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t"
+)
+METHANE = f"""5
+{LABELS_LINE}
 C\t-0.0126981359\t 1.0858041578\t 0.0080009958\t-0.535689
 H\t 0.002150416\t-0.0060313176\t 0.0019761204\t 0.133921
 H\t 1.0117308433\t 1.4637511618\t 2.765748*^-4\t 0.133922
@@ -186,7 +193,7 @@ def test_the_original_files_give_the_same(molecules, tmp_path, packed):
 def test_files_of_another_format_are_named(tmp_path):
     (tmp_path / "uncharacterized.txt").write_text("")
     (tmp_path / "dsgdb9nsd_000001.xyz").write_text(METHANE.replace("gdb 1\t", "gdb\t"))
-    with pytest.raises(ValueError, match="dsgdb9nsd_000001.xyz does not have the format"):
+    with pytest.raises(ValueError, match=r"dsgdb9nsd_000001\.xyz does not have the format"):
         source.read_download(tmp_path)
 
 

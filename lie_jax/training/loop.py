@@ -85,7 +85,7 @@ def fit(
         if window.metrics:
             latest.update(window.close(now))
             if log is not None:
-                log.write(now, epoch=now / per_epoch, **latest_train(latest))
+                log.write(now, epoch=now / per_epoch, **_train_metrics(latest))
         if checkpoints is not None and final:
             checkpoints.save(state)
 
@@ -116,7 +116,7 @@ def fit(
     return state
 
 
-def latest_train(latest: Mapping[str, float]) -> dict[str, float]:
+def _train_metrics(latest: Mapping[str, float]) -> dict[str, float]:
     """The part of the latest metrics that training itself gives."""
     names = ("loss", "grad_norm", "steps_per_second")
     return {name: latest[name] for name in names if name in latest}

@@ -1,0 +1,328 @@
+"""The loop: it learns, resumes bit for bit, compiles once per shape, and refuses NaN."""
+
+import dataclasses
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import lie_jax as lj
+from lie_jax import training
+from lie_jax.data import Batch, Batches
+
+SIZES = np.array([3, 4, 6] * 8)
+
+
+def cloud_data(dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(1))
+    coords = jax.random.normal(keys[0], (len(SIZES), 6, 3), dtype)
+    mask = jnp.arange(6) < SIZES[:, None]
+    values = jnp.where(mask[..., None], jax.random.normal(keys[1], (len(SIZES), 6, 2), dtype), 0)
+    target = jnp.sum(jnp.where(mask[..., None], values * coords[..., :2], 0), (1, 2))[:, None]
+    return coords, values, mask, target
+
+
+def gather(data, batch: Batch):
+    coords, values, mask, target = (x[batch.indices] for x in data)
+    cut = slice(0, batch.size)
+    return lj.PointSet(coords[:, cut], values[:, cut], mask[:, cut]), target
+
+
+class Setup:
+    """A small SE(3) transformer with batch norm: everything that a resume could forget."""
+
+    def __init__(self, *, ema=True, learning_rate=3e-3, traces=2, nan_at=None):
+        config = lj.LieTransformerConfig(
+            in_channels=2, width=8, layers=1, heads=2, lift_samples=2, block_norm="batch_pre"
+        )
+        model = lj.LieTransformer(config, group=lj.groups.SE3(), rngs=nnx.Rngs(0))
+        apply, params, model_state = lj.functional_with_state(model)
+        self.data = cloud_data()
+
+        @chex.assert_max_traces(n=traces)
+        def loss_fn(params, model_state, data, batch, key):
+            points, target = gather(data, batch)
+            points = training.random_rotation(jax.random.fold_in(key, 1), points)
+            y, model_state = apply(params, model_state, points, key=key, train=True)
+            loss = training.masked_mean_loss(training.absolute_error(y, target), batch.mask)
+            if nan_at is not None:
+                seen = jnp.isin(nan_at, batch.indices)
+                loss = jnp.where(seen, jnp.nan, loss)
+            return loss, model_state
+
+        optimizer = optax.adam(learning_rate)
+        self.state = training.create_state(params, optimizer, model_state=model_state, ema=ema)
+        self.batches = Batches(SIZES, 5, (4, 6), seed=0)
+        self.step = training.make_train_step(loss_fn, optimizer, ema_decay=0.9)
+        self.apply = apply
+
+    def fit(self, state=None, **kwargs):
+        return training.fit(
+            self.state if state is None else state,
+            step=self.step,
+            data=self.data,
+            batches=self.batches,
+            key=jax.random.key(7),
+            **({"epochs": 3} | kwargs),
+        )
+
+
+def without_times(log):
+    return [{k: v for k, v in r.items() if k != "steps_per_second"} for r in log.read()]
+
+
+def test_it_learns_and_counts_compilations(tmp_path):
+    setup = Setup()
+    log = training.MetricsLog(tmp_path / "metrics.jsonl")
+    shown = []
+    state = setup.fit(
+        epochs=30,
+        log=log,
+        log_every=5,
+        evaluate=lambda state: {"step_seen": state.step},
+        evaluate_every=10,
+        progress=lambda step, total, _: shown.append((step, total)),
+    )
+    losses = [r["loss"] for r in log.read() if "loss" in r]
+    assert losses[-1] < 0.7 * losses[0]
+    assert int(state.step) == 150
+    assert shown[-1] == (150, 150)
+    assert [r["step_seen"] for r in log.read() if "step_seen" in r] == [50, 100, 150]
+    leaves = zip(jax.tree.leaves(state.ema), jax.tree.leaves(state.params), strict=True)
+    assert any(jnp.any(a != b) for a, b in leaves)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, stop):
+    def options(name):
+        return {
+            "log": training.MetricsLog(tmp_path / f"{name}.jsonl"),
+            "log_every": 2,
+            "checkpoints": training.Checkpoints(tmp_path / name),
+            "checkpoint_every": 4,
+            "evaluate": lambda s: {"norm": optax.tree.norm(s.averaged)},
+        }
+
+    whole = Setup().fit(**options("whole"))
+    Setup().fit(stop_after=stop, **options("parts"))
+    second = Setup()
+    checkpoints = training.Checkpoints(tmp_path / "parts")
+    state = checkpoints.restore(second.state)
+    assert int(state.step) == stop
+    parts = second.fit(state, **(options("parts") | {"checkpoints": checkpoints}))
+    chex.assert_trees_all_equal(whole, parts)
+    logs = [training.MetricsLog(tmp_path / f"{name}.jsonl") for name in ("whole", "parts")]
+    whole_log, parts_log = map(without_times, logs)
+    last = max(r["step"] for r in whole_log)
+    assert whole_log[-1] == parts_log[-1]
+    assert [r for r in parts_log if r["step"] == last] == [
+        r for r in whole_log if r["step"] == last
+    ]
+
+
+def test_a_crash_between_checkpoints_is_made_good(tmp_path):
+    """The steps after the last checkpoint are made and written again."""
+    log = training.MetricsLog(tmp_path / "metrics.jsonl")
+    common = {"log": log, "log_every": 1, "checkpoint_every": 2}
+
+    class Crash(Exception):
+        pass
+
+    def crash(step, *_):
+        if step == 4:
+            raise Crash
+
+    first = Setup()
+    checkpoints = training.Checkpoints(tmp_path / "c", keep=1)
+    with pytest.raises(Crash):
+        first.fit(checkpoints=checkpoints, progress=crash, **(common | {"checkpoint_every": 3}))
+    assert checkpoints.steps == [3]
+    assert [r["step"] for r in log.read()] == [1, 2, 3, 4]
+    again = Setup()
+    again.fit(checkpoints.restore(again.state), epochs=1, **common)
+    assert [r["step"] for r in log.read()] == [1, 2, 3, 4, 5]
+
+
+def test_nan_stops_the_run_and_leaves_a_good_checkpoint(tmp_path):
+    setup = Setup(nan_at=7)
+    bad = next(i for i, batch in enumerate(setup.batches.epoch(0)) if 7 in batch.indices.tolist())
+    checkpoints = training.Checkpoints(tmp_path / "c")
+    with pytest.raises(
+        FloatingPointError, match=f"loss must be finite, got nan at step {bad + 1};"
+    ):
+        setup.fit(checkpoints=checkpoints, checkpoint_every=1)
+    assert checkpoints.steps == list(range(max(1, bad - 1), bad + 1))
+    state = checkpoints.restore(Setup().state)
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(state))
+
+
+def test_without_average():
+    state = Setup(ema=False).fit(epochs=1)
+    assert state.ema == {}
+    assert state.averaged is state.params
+
+
+def test_ema_decay_is_checked():
+    with pytest.raises(ValueError, match=r"ema_decay must lie in \[0, 1\)"):
+        training.make_train_step(lambda *_: None, optax.sgd(1.0), ema_decay=1.0)  # pyright: ignore
+
+
+def test_damaged_missing_and_foreign_checkpoints(tmp_path):
+    setup = Setup()
+    checkpoints = training.Checkpoints(tmp_path / "c")
+    with pytest.raises(FileNotFoundError, match="no checkpoint of step None"):
+        checkpoints.restore(setup.state)
+    checkpoints.save(setup.state)
+    checkpoints.save(setup.state)  # the same step again: nothing happens
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 3 .* there are \[0\]"):
+        checkpoints.restore(setup.state, 3)
+    with pytest.raises(training.CheckpointError, match="belongs to another model"):
+        checkpoints.restore(Setup(ema=False).state)
+    for path in (tmp_path / "c" / "0").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(training.CheckpointError, match="start the run anew"):
+        training.Checkpoints(tmp_path / "c").restore(setup.state)
+
+
+def test_a_damaged_checkpoint_names_the_older_one(tmp_path):
+    setup = Setup()
+    checkpoints = training.Checkpoints(tmp_path / "c")
+    setup.fit(epochs=2, checkpoints=checkpoints)
+    for path in (tmp_path / "c" / "10").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    again = training.Checkpoints(tmp_path / "c")
+    with pytest.raises(training.CheckpointError, match="resume from step 5"):
+        again.restore(Setup().state)
+    assert int(again.restore(Setup().state, 5).step) == 5
+
+
+def test_predict_gives_every_example_once():
+    setup = Setup()
+    variables = (setup.state.params, setup.state.model_state)
+
+    def apply(variables, data, batch):
+        points, _ = gather(data, batch)
+        return setup.apply(*variables, points, key=jax.random.key(0))[0]
+
+    batches = Batches(SIZES, 7, (4, 6))
+    rows, y = training.predict(apply, variables, setup.data, batches.epoch())
+    assert sorted(rows) == list(range(len(SIZES)))
+    one = apply(variables, setup.data, Batch(jnp.array([5]), jnp.array([True]), 6))
+    np.testing.assert_allclose(y[rows == 5], one, rtol=1e-4, atol=1e-5)
+
+    def broken(*arguments):
+        return apply(*arguments).at[0].set(jnp.nan)
+
+    with pytest.raises(FloatingPointError, match="outputs must be finite"):
+        training.predict(broken, variables, setup.data, batches.epoch())
+
+
+def test_mean_absolute_error():
+    error = training.mean_absolute_error(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]]))
+    assert error == [2.0]
+    with pytest.raises(ValueError, match=r"must have the target's shape \(2,\)"):
+        training.mean_absolute_error(np.zeros((2, 1)), np.zeros(2))
+
+
+def test_losses_do_not_broadcast():
+    y = jnp.array([[1.0], [-3.0], [9.0]])
+    mask = jnp.array([True, True, False])
+    assert training.masked_mean_loss(training.absolute_error(y, 0 * y), mask) == 2.0
+    assert training.masked_mean_loss(training.squared_error(y, 0 * y), mask) == 5.0
+    assert training.masked_mean_loss(training.squared_error(y, 0 * y), mask & False) == 0.0
+    for loss in (training.absolute_error, training.squared_error):
+        with pytest.raises(ValueError, match=r"prediction must have the target's shape \(3,\)"):
+            loss(y, y[:, 0])
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_random_rotation(d, key):
+    coords = jax.random.normal(jax.random.key(1), (4000, 3, d))
+    points = lj.PointSet(coords, coords)
+    turned = jax.jit(training.random_rotation)(key, points)
+
+    def gram(x):
+        return jnp.einsum("bid,bjd->bij", x, x)
+
+    np.testing.assert_allclose(gram(turned.coords), gram(coords), atol=1e-12)
+    assert turned.values is not None
+    np.testing.assert_array_equal(turned.values, coords)
+    # Haar: a fixed vector goes to a uniform direction, and clouds turn independently.
+    fixed = lj.PointSet(jnp.broadcast_to(jnp.eye(1, d), (4000, 1, d)), coords[:, :1])
+    direction = training.random_rotation(key, fixed).coords[:, 0]
+    np.testing.assert_allclose(direction.mean(0), 0, atol=0.05)
+    np.testing.assert_allclose(jnp.cov(direction.T), jnp.eye(d) / d, atol=0.03)
+
+
+def test_random_rotation_translation(key):
+    coords = jax.random.normal(jax.random.key(1), (2000, 3, 3))
+    points = lj.PointSet(coords, coords)
+    moved = training.random_rotation_translation(key, points, scale=2.0).coords
+
+    def distance(x):
+        return jnp.linalg.norm(x[:, 0] - x[:, 1], axis=-1)
+
+    np.testing.assert_allclose(distance(moved), distance(coords), atol=1e-12)
+    np.testing.assert_allclose(moved.mean(1).std(), (4 + 1 / 3) ** 0.5, rtol=0.05)
+    with pytest.raises(ValueError, match="coords must have 2 or 3 coordinates, got 4"):
+        training.random_rotation(key, lj.PointSet(jnp.ones((1, 2, 4)), jnp.ones((1, 2, 1))))
+
+
+def test_metrics_log(tmp_path):
+    log = training.MetricsLog(tmp_path / "metrics.jsonl")
+    assert log.read() == []
+    log.truncate(3)
+    log.write(1, loss=jnp.float32(0.5), note="a")
+    log.write(2, loss=np.float64(0.25))
+    with log.path.open("a") as file:
+        file.write('{"step": 3, "lo')  # a crash while writing
+    assert log.read() == [{"step": 1, "loss": 0.5, "note": "a"}, {"step": 2, "loss": 0.25}]
+    log.truncate(1)
+    assert log.read() == [{"step": 1, "loss": 0.5, "note": "a"}]
+    with pytest.raises(ValueError, match="values must be finite"):
+        log.write(2, loss=float("nan"))
+
+
+def test_run_folder(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        width: int = 3
+
+    run = training.RunFolder.create(tmp_path, "qm9", "r2", Config())
+    assert run.config() == {"width": 3}
+    assert run.path.parent == tmp_path / "qm9"
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["packages"]["jax"] == jax.__version__
+    assert run.read("test") is None
+    run.write("test", {"mae": 1.0})
+    assert run.read("test") == {"mae": 1.0}
+    assert run.checkpoints == run.path / "checkpoints"
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        training.RunFolder(tmp_path).config()
+
+
+def test_environment_without_git(monkeypatch):
+    from lie_jax.training import run_folder
+
+    def missing(*_, **__):
+        raise OSError("no git")
+
+    monkeypatch.setattr(run_folder.subprocess, "run", missing)
+    monkeypatch.setattr(run_folder, "_PACKAGES", ("not-a-package",))
+    environment = run_folder.environment()
+    assert environment["commit"] is None
+    assert environment["packages"] == {"not-a-package": None}
+
+
+def test_progress_without_a_terminal(capsys):
+    with training.rich_progress("title", {"loss": "loss {:.2f}"}) as show:
+        show(1, 2, {})
+        show(2, 2, {"loss": 0.5, "other": 1.0})
+    assert "title: step 2 of 2  loss 0.50" in capsys.readouterr().out
