@@ -32,9 +32,8 @@ def write(case: Case, path: Path) -> None:
     sizes = (molecules["charges"] > 0).sum(-1)
     edges = bucket_edges(sizes, case.buckets)
     epoch = Batches(sizes, case.batch, edges, seed=SEED).epoch()
-    np.savez(
-        path,
-        **molecules,
-        rows=np.stack([batch.indices for batch in epoch]),
-        padded=np.array([batch.size for batch in epoch]),
-    )
+    order = {
+        "rows": np.stack([batch.indices for batch in epoch]),
+        "padded": np.array([batch.size for batch in epoch]),
+    }
+    np.savez(path, allow_pickle=False, **molecules, **order)

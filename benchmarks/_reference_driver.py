@@ -4,6 +4,7 @@
 PyTorch, NumPy and einops. It holds none of the published code.
 """
 
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import re
@@ -20,23 +21,27 @@ STUBS = ("forge", "oil", "torchvision")
 CHARGES = (1, 6, 7, 8, 9)
 
 
-class StubFinder:
-    """Last resort of the import system: an empty module for each of `STUBS`."""
+class Stub(types.ModuleType):
+    """A module that gives an empty class for whatever is imported from it."""
 
-    @staticmethod
-    def find_spec(name, _path=None, _target=None):
-        if name.partition(".")[0] in STUBS:
-            return importlib.machinery.ModuleSpec(name, StubFinder, is_package=True)
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Last resort of the import system: a `Stub` for each of `STUBS`."""
+
+    def find_spec(self, fullname, _path=None, _target=None):
+        if fullname.partition(".")[0] in STUBS:
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return None
 
-    @staticmethod
-    def create_module(spec):
-        module = types.ModuleType(spec.name)
-        module.__getattr__ = lambda name: type(name, (), {})  # whatever is imported from it
-        return module
+    def create_module(self, spec):
+        return Stub(spec.name)
 
-    @staticmethod
-    def exec_module(_module):
+    def exec_module(self, module):
         pass
 
 
@@ -47,7 +52,7 @@ class RepairingLoader(importlib.machinery.SourceFileLoader):
         try:
             return super().source_to_code(data, path)
         except SyntaxError:
-            text = importlib.util.decode_source(data)
+            text = importlib.util.decode_source(data)  # pyright: ignore
             repaired = re.sub(r"\(\s*\((\*[\w.\[\]:]+)\)\s*\)", r"(\1)", text)
             if repaired == text:
                 raise
@@ -88,7 +93,7 @@ class ReferenceFinder:
 def batches(path, case):
     """Batches of the case, padded to the largest molecule, as torch tensors."""
     import numpy as np
-    import torch
+    import torch  # pyright: ignore
 
     with np.load(path) as file:
         charges, positions, targets = (file[k] for k in ("charges", "positions", "targets"))
@@ -107,7 +112,7 @@ def batches(path, case):
 
 def build(case):
     """The published network of the case."""
-    import torch
+    import torch  # pyright: ignore
     from eqv_transformer.eqv_attention import EquivariantTransformer  # pyright: ignore
     from lie_conv import lieGroups  # pyright: ignore
 
@@ -131,11 +136,11 @@ def build(case):
 
 def main(name, path, *folders):
     sys.meta_path.insert(0, ReferenceFinder(folders))
-    sys.meta_path.append(StubFinder)
+    sys.meta_path.append(StubFinder())
     case = CASES[name]
 
     def prepare():
-        import torch
+        import torch  # pyright: ignore
 
         model = build(case)
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)

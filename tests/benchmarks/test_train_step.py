@@ -27,7 +27,7 @@ def some_molecules(count):
 
 
 @pytest.fixture
-def molecules(monkeypatch):
+def _molecules_at_hand(monkeypatch):
     monkeypatch.setattr(_molecules, "sample", some_molecules)
 
 
@@ -38,10 +38,11 @@ def folder_with(path, *packages, source=""):
     return path
 
 
-def test_json(molecules, capsys):
+@pytest.mark.usefixtures("_molecules_at_hand")
+def test_json(capsys):
     assert train_step.main(["--case", "tiny", "--rounds", "2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert KEYS <= set(report)
+    assert set(report) >= KEYS
     assert all(report[key] > 0 for key in KEYS)
     assert report["case"] == "tiny"
     assert "reference" not in report
@@ -55,7 +56,7 @@ class FakeWorker:
 
     prepare_seconds, parameters = 1.0, 10
 
-    def __init__(self, name, command, log, environment=None):
+    def __init__(self, name, _command, _log, environment=None):
         self.name, self.seconds = name, 0.5
         if "reference" in name:
             self.seconds = 1.0 if environment else 2.0
@@ -70,14 +71,15 @@ class FakeWorker:
         pass
 
 
-def test_reference_is_its_best_allocator(molecules, monkeypatch, tmp_path, capsys):
+@pytest.mark.usefixtures("_molecules_at_hand")
+def test_reference_is_its_best_allocator(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(train_step, "Worker", FakeWorker)
     folder_with(tmp_path / "code", "eqv_transformer")
     folder_with(tmp_path / "beside", "lie_conv")
     arguments = ["--case", "t3-128", "--rounds", "1", "--reference", str(tmp_path / "code")]
     assert train_step.main([*arguments, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert KEYS <= set(report["reference"])
+    assert set(report["reference"]) >= KEYS
     assert report["reference"]["allocator"] == "tuned"
     assert report["speedup"] == pytest.approx(2)
     assert train_step.main(arguments) == 0
@@ -120,7 +122,7 @@ def test_published_code_is_repaired_and_its_extras_stubbed(tmp_path, monkeypatch
         [
             _reference_driver.ReferenceFinder([tmp_path]),
             *sys.meta_path,
-            _reference_driver.StubFinder,
+            _reference_driver.StubFinder(),
         ],
     )
     before = set(sys.modules)
