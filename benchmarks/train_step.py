@@ -33,6 +33,9 @@ ALLOCATORS = {
     },
 }
 
+BUSY = 1.0
+"""Load of the machine beyond which a comparison deserves a warning."""
+
 
 def reference_folders(path: str) -> list[Path]:
     """Folders that hold the published packages eqv_transformer and lie_conv.
@@ -87,6 +90,13 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
         python: interpreter of the reference.
     """
     case = CASES[name]
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(
+            f"benchmark: the machine is busy (load {load:.1f}); PyTorch suffers from that more "
+            "than lie_jax, so the ratio comes out too good",
+            file=sys.stderr,
+        )
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lie_jax-")))
         data = scratch / "molecules.npz"
@@ -114,6 +124,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
         **dataclasses.asdict(case),
         "parameters": sizes["ours"],
         "rounds": rounds,
+        "load_before": load,
         "jax": importlib.metadata.version("jax"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "date": datetime.date.today().isoformat(),
