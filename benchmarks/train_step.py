@@ -93,7 +93,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
     load = os.getloadavg()[0]
     if load > BUSY:
         print(
-            f"benchmark: the machine is busy (load {load:.1f}); PyTorch suffers from that more "
+            f"benchmark: the machine is or just was busy (load {load:.1f}); PyTorch suffers from that more "
             "than lie_jax, so the ratio comes out too good",
             file=sys.stderr,
         )
