@@ -93,8 +93,8 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
     load = os.getloadavg()[0]
     if load > BUSY:
         print(
-            f"benchmark: the machine is or just was busy (load {load:.1f}); PyTorch suffers from that more "
-            "than lie_jax, so the ratio comes out too good",
+            f"benchmark: the machine is or just was busy (load {load:.1f}); PyTorch suffers from "
+            "that more than lie_jax, so the ratio comes out too good",
             file=sys.stderr,
         )
     with contextlib.ExitStack() as stack:
@@ -168,7 +168,9 @@ def _figure(value: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0, or 1 with a message on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train_step", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--case", choices=sorted(CASES), default="t3-128")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each implementation")
