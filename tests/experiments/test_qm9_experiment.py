@@ -12,10 +12,10 @@ from experiments.qm9.recipe import PRESETS, Recipe
 from experiments.qm9.run import Run, Task
 from lie_jax.data import qm9
 
-TINY = (
-    "--train-size 64 --validation-size 30 --epochs 2 --width 8 --layers 1 --heads 2 "
-    "--batch-size 16 --buckets 2"
-).split()
+TINY = [
+    *("--train-size", "64", "--validation-size", "30", "--epochs", "2", "--batch-size", "16"),
+    *("--width", "8", "--layers", "1", "--heads", "2", "--buckets", "1"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_train_end_to_end(here, capsys):
     assert f"{result['mae']:.4g}" in capsys.readouterr().out
 
 
-def test_resume_goes_on(here, monkeypatch, capsys):
+def test_an_interrupted_run_goes_on(here, monkeypatch, capsys):
     train = Run.train
 
     class Interrupted(Exception):
