@@ -128,7 +128,8 @@ class Run:
 
         def evaluate(state):
             rows, y = self.predict(state, data, validation)
-            return {"validation_mae": training.mean_absolute_error(y, wanted[rows - offset])}
+            error = training.mean_absolute_error(y, wanted[rows - offset])
+            return {"validation_mae": float(error)}
 
         unit = task.property.unit
         columns = {"loss": "loss {:.3f}", "validation_mae": f"validation {{:.4g}} {unit}"}

@@ -31,7 +31,7 @@ class TrainState:
     @property
     def averaged(self) -> PyTree:
         """The parameters to evaluate with: the average where one is kept."""
-        return self.ema if self.ema else self.params
+        return self.ema if jax.tree.leaves(self.ema) else self.params
 
 
 def create_state(

@@ -52,7 +52,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
         ema = state.ema
-        if ema:
+        if jax.tree.leaves(ema):
             ema = optax.incremental_update(params, ema, 1 - decay)
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         return TrainState(state.step + 1, params, model_state, opt_state, ema), metrics

@@ -24,7 +24,7 @@ def cloud_data(dtype=jnp.float32):
     coords = jax.random.normal(keys[0], (len(SIZES), 6, 3), dtype)
     mask = jnp.arange(6) < SIZES[:, None]
     values = jnp.where(mask[..., None], jax.random.normal(keys[1], (len(SIZES), 6, 2), dtype), 0)
-    target = jnp.sum(jnp.where(mask[..., None], values * coords[..., :2], 0), (1, 2))[:, None]
+    target = jnp.sum(jnp.where(mask, jnp.linalg.norm(coords, axis=-1), 0), axis=1)[:, None]
     return coords, values, mask, target
 
 
@@ -173,7 +173,7 @@ def test_nan_stops_the_run_and_leaves_a_good_checkpoint(tmp_path):
 def test_without_average():
     optimizer = optax.sgd(0.1)
 
-    def loss_fn(params, model_state, data, batch, key):
+    def loss_fn(params, model_state, data, _batch, _key):
         return jnp.sum((params["w"] - data) ** 2), model_state
 
     step = training.make_train_step(loss_fn, optimizer)
@@ -188,7 +188,7 @@ def test_without_average():
 def test_the_average_follows_the_parameters():
     optimizer = optax.sgd(0.1)
 
-    def loss_fn(params, model_state, data, batch, key):
+    def loss_fn(params, model_state, *_):
         return jnp.sum(params), model_state
 
     step = training.make_train_step(loss_fn, optimizer, ema_decay=0.5)

@@ -1,0 +1,100 @@
+"""Shapes and dtypes of a group's maps, and that jit, eager and vmap agree."""
+
+from functools import partial
+
+import jax
+
+from lie_jax.groups.base import Group
+from lie_jax.testing._errors import largest_error, size
+from lie_jax.typing import Array, Shape
+
+
+def _maps(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
+    """Every map of the group once, on one batch of arguments."""
+    return {
+        "exp": group.exp(a),
+        "log": group.log(g),
+        "compose": group.compose(g, g),
+        "inverse": group.inverse(g),
+        "adjoint": group.adjoint(g),
+        "component": group.component(g),
+        "act": group.act(g, x),
+        "section": group.section(x),
+        "orbit": group.orbit(x),
+        "to_matrix": group.to_matrix(g),
+        "from_matrix": group.from_matrix(group.to_matrix(g)),
+        "hat": group.hat(a),
+        "vee": group.vee(group.hat(a)),
+        "distance": group.distance(g, group.section(x)),
+    }
+
+
+def check_shapes(group: Group, shape: Shape, dtype, where: str) -> None:
+    """Shapes and dtypes of every map, traced but not run; arguments of other batch shapes."""
+    key = jax.random.key(0)
+
+    def struct(*last):
+        return jax.ShapeDtypeStruct((*shape, *last), dtype)
+
+    e, r = group.element_shape, (group.matrix_dim, group.matrix_dim)
+    algebra, space = (group.algebra_dim,), (group.space_dim,)
+    lasts = {
+        "exp": e,
+        "log": algebra,
+        "compose": e,
+        "inverse": e,
+        "adjoint": algebra * 2,
+        "component": (group.component_dim,),
+        "act": space,
+        "section": e,
+        "orbit": (group.orbit_dim,),
+        "to_matrix": r,
+        "from_matrix": e,
+        "hat": r,
+        "vee": algebra,
+        "distance": (),
+    }
+    wanted = {name: struct(*last) for name, last in lasts.items()}
+    got = jax.eval_shape(partial(_maps, group), struct(*algebra), struct(*e), struct(*space))
+    others = {
+        "identity": (partial(group.identity, shape, dtype), ()),
+        "stabiliser": (lambda: group.stabiliser(key, shape, dtype), ()),
+        "compose of a batch with one": (group.compose, (struct(*e), _one(*e, dtype=dtype))),
+        "compose of one with a batch": (group.compose, (_one(*e, dtype=dtype), struct(*e))),
+        "act on one point": (group.act, (struct(*e), _one(*space, dtype=dtype))),
+        "act of one element": (group.act, (_one(*e, dtype=dtype), struct(*space))),
+    }
+    for name, (function, args) in others.items():
+        got[name] = jax.eval_shape(function, *args)
+        wanted[name] = struct(*(space if name.startswith("act") else e))
+    got["stabiliser_grid"] = jax.eval_shape(lambda: group.stabiliser_grid(3, dtype))
+    wanted["stabiliser_grid"] = jax.ShapeDtypeStruct((3, *e), dtype)
+    for name, want in wanted.items():
+        have = got[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            raise AssertionError(
+                f"{where}: {name} must give {want.dtype}{list(want.shape)}, "
+                f"got {have.dtype}{list(have.shape)}"
+            )
+
+
+def _one(*last, dtype) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(last, dtype)
+
+
+@partial(jax.jit, static_argnums=(0,))
+def _compiled_maps(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
+    return _maps(group, a, g, x)
+
+
+def transform_errors(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
+    """Differences of every map between jit, eager and vmap."""
+    batched = _compiled_maps(group, a, g, x)
+    others = {"jit = eager": partial(_maps, group)}
+    if x.ndim > 1:
+        others["vmap = batch"] = jax.vmap(partial(_maps, group))
+    return {
+        f"{law} ({name})": largest_error(batched[name], value, size(value, value.ndim))
+        for law, function in others.items()
+        for name, value in function(a, g, x).items()
+    }
