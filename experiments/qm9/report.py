@@ -13,7 +13,7 @@ from lie_jax.training import RunFolder
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -166,7 +166,9 @@ def _group_errors(group: Group, a: Array, component: Array, x: Array) -> dict[st
         ),
         "associativity": matrices("ghk", "g(hk)", triple),
         "action of the identity": largest_error(act_one, x, size(x, 1), 1),
-        "action of a product": largest_error(act_gh, group.act(g, act_h), pair * (1 + size(x, 1)), 1),
+        "action of a product": largest_error(
+            act_gh, group.act(g, act_h), pair * (1 + size(x, 1)), 1
+        ),
         "log(exp(a)) = a": largest_error(logs[:3], a, plain_sizes * size(a, 1), 1),
         "exp(log(g)) = g": jnp.max(jnp.stack([
             matrices(f"again{i}", f"exp{i}", plain_sizes[i] * size(a[i], 1)) for i in range(3)

@@ -83,15 +83,14 @@ def assert_padding_free(
     mixed = jax.tree.map(lambda x: x[:, order], points)
     mates = jax.tree.map(lambda x: jnp.concatenate([x, x[::-1] * 2 if x.ndim > 2 else x]), points)
 
-    whole, wide, turned = function(points), function(larger), function(mixed)
+    whole, wide = function(points), function(larger)
+    turned, among = function(mixed), function(mates)[:b]
     if per_point:
         real = points.mask.reshape(b, n, *[1] * (whole.ndim - 2))
-        whole = jnp.where(real, whole, 0)
-        wide, turned = jnp.where(real, wide[:, :n], 0), turned[:, jnp.argsort(order)]
-        turned = jnp.where(real, turned, 0)
-    among = function(mates)[:b]
-    if per_point:
-        among = jnp.where(real, among, 0)
+        turned = turned[:, jnp.argsort(order)]
+        whole, wide, turned, among = (
+            jnp.where(real, x[:, :n], 0) for x in (whole, wide, turned, among)
+        )
     _compare(
         "assert_padding_free",
         "padding",

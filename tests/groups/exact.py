@@ -97,6 +97,8 @@ def ulps(got: np.ndarray, exact: list, dtype) -> float:
     """Largest error in units of the last place of the exact result's largest entry."""
     got, flat = np.ravel(got), np.ravel(np.array(exact, dtype=object))
     scale = max(abs(x) for x in flat)
-    unit = mp.mpf(float(np.finfo(dtype).eps)) * scale if scale else mp.mpf(np.finfo(dtype).tiny)
+    unit = (
+        mp.mpf(float(np.finfo(dtype).eps)) * scale if scale else mp.mpf(float(np.finfo(dtype).tiny))
+    )
     error = max(abs(mp.mpf(float(a)) - b) for a, b in zip(got, flat, strict=True))
     return float(error / unit)

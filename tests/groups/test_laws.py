@@ -1,6 +1,7 @@
 """Every group obeys the laws; a group that breaks one is refused, with the law's name."""
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -22,29 +23,24 @@ ROTATING = [SO2(), SE2(), SO3(), SE3(), RxSO2(), O2(), O3(), E2(), E3()]
 @pytest.mark.parametrize("group", GROUPS, ids=str)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=["float32", "float64"])
 def test_laws(group, dtype, key):
-    assert_group_laws(group, key=key, shape=(2, 3), dtype=dtype)
+    # One test, because compiling the laws takes longer than trying them at many elements.
+    check = functools.partial(assert_group_laws, group, shape=(2, 3), dtype=dtype)
+    keys = iter(jax.random.split(key, 8))
+    check(key=next(keys))
+    check(key=next(keys), scale=1e-7)
+    if group in ROTATING:
+        for distance in (1e-1, 1e-2, 1e-5, 1e-10, 0):
+            check(key=next(keys), angle=math.pi - distance)
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=str)
-def test_laws_near_the_identity(group, key):
-    # The same shape as above: what is compiled is used again.
-    assert_group_laws(group, key=key, shape=(2, 3), dtype=jnp.float64, scale=1e-7)
-
-
-@pytest.mark.parametrize("group", ROTATING, ids=str)
-@pytest.mark.parametrize("angle", [math.pi - 1e-2, math.pi - 1e-10, math.pi])
-def test_laws_near_pi(group, angle, key):
-    assert_group_laws(group, key=key, shape=(2, 3), dtype=jnp.float64, angle=angle)
-
-
-@pytest.mark.parametrize("group", [T(2), SE2(), O3()], ids=str)
+@pytest.mark.parametrize("group", [T(2), SE2()], ids=str)
 def test_laws_without_a_batch(group, key):
     assert_group_laws(group, key=key, shape=(), dtype=jnp.float64)
 
 
-class WrongInverse(SO3):
+class WrongInverse(T):
     def inverse(self, g):
-        return super().inverse(g) * (1 + 1e-6)
+        return super().inverse(g) + 1e-6
 
 
 class WrongOrder(SO3):
@@ -80,7 +76,7 @@ class WrongShape(T):
 @pytest.mark.parametrize(
     ("group", "law"),
     [
-        (WrongInverse(), "inverse"),
+        (WrongInverse(2), "inverse: error 1e-06"),
         (WrongOrder(), "action of a product"),
         (WrongAdjoint(), "adjoint"),
         (WrongLog(), r"log\(exp\(a\)\) = a"),
