@@ -17,3 +17,10 @@ def _own_data_dir(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIE_JAX_DATA", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs():
+    """Compiled programs are kept per process: gigabytes after hundreds of tests."""
+    yield
+    jax.clear_caches()
