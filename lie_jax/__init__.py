@@ -5,6 +5,7 @@ Importing this package imports jax, flax and jaxtyping, nothing else. ``lie_jax.
 """
 
 from lie_jax import attention as attention
+from lie_jax import fused as fused
 from lie_jax import geometry as geometry
 from lie_jax import groups as groups
 from lie_jax import interop as interop

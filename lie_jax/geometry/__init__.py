@@ -7,10 +7,12 @@ from lie_jax.geometry.neighbours import ball as ball
 from lie_jax.geometry.neighbours import nearest as nearest
 from lie_jax.geometry.neighbours import random_subset as random_subset
 from lie_jax.geometry.pairs import EmbeddingName as EmbeddingName
+from lie_jax.geometry.pairs import LazyPairs as LazyPairs
 from lie_jax.geometry.pairs import Neighbourhood as Neighbourhood
 from lie_jax.geometry.pairs import PairEmbedding as PairEmbedding
 from lie_jax.geometry.pairs import PairSet as PairSet
 from lie_jax.geometry.pairs import feature_dim as feature_dim
+from lie_jax.geometry.pairs import lazy_pairs as lazy_pairs
 from lie_jax.geometry.pairs import location_features as location_features
 from lie_jax.geometry.pairs import pair_elements as pair_elements
 from lie_jax.geometry.pairs import pair_set as pair_set

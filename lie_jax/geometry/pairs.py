@@ -25,11 +25,14 @@ class PairEmbedding:
         name: how it is called in messages and configs.
         size: number of features it gives for a group.
         embed: ``embed(group, element)``, (\\*b, g) -> (\\*b, f).
+        is_additive: whether ``embed(g^-1 h) = embed(h) - embed(g)`` for all g and h of a group.
+            Linear maps of the features are then computed per point instead of per pair.
     """
 
     name: str
     size: Callable[[Group], int]
     embed: Callable[[Group, Array], Array]
+    is_additive: Callable[[Group], bool] = lambda _: False
 
 
 def _log_and_component(group: Group, element: Array) -> Array:
@@ -45,7 +48,10 @@ def _flat_matrix(group: Group, element: Array) -> Array:
 
 
 LOG = PairEmbedding(
-    "log", lambda group: group.algebra_dim + group.component_dim, _log_and_component
+    "log",
+    lambda group: group.algebra_dim + group.component_dim,
+    _log_and_component,
+    lambda group: group.log_is_additive and group.component_dim == 0,
 )
 """Log coordinates as published, with the component's label where the group has several."""
 
@@ -93,6 +99,17 @@ def bound_norm(a: Float[Array, "*b f"], bound: float) -> Float[Array, "*b f"]:
     return a * factor
 
 
+def embed_pairs(
+    group: Group,
+    elements: Float[Array, "*b g"],
+    embedding: EmbeddingName | PairEmbedding,
+    norm_bound: float | None,
+) -> Float[Array, "*b f"]:
+    """The pair elements' embedding, its norm bounded if asked."""
+    features = resolve_embedding(embedding).embed(group, elements)
+    return features if norm_bound is None else bound_norm(features, norm_bound)
+
+
 def location_features(
     group: Group,
     elements: Float[Array, "*b q k g"],
@@ -112,9 +129,7 @@ def location_features(
         embedding: see `PairEmbedding`; ``"log"`` as published.
         norm_bound: bound the norm of the embedded element, see `bound_norm`.
     """
-    features = resolve_embedding(embedding).embed(group, elements)
-    if norm_bound is not None:
-        features = bound_norm(features, norm_bound)
+    features = embed_pairs(group, elements, embedding, norm_bound)
     if group.orbit_dim == 0:
         return features
     shape = (*features.shape[:-1], group.orbit_dim)
@@ -152,6 +167,79 @@ class PairSet:
     indices: Int[Array, "*b q k"] | None = None
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LazyPairs:
+    """The pairs of a lifted cloud, not computed yet: memory linear in the number of points.
+
+    Args:
+        elements: group elements, (\\*b, m, \\*g).
+        orbit: orbit coordinates, (\\*b, m, q).
+        mask: real points, (\\*b, m) bool.
+        neighbourhood: which keys each query attends to; None for all.
+        group: the group, static.
+        embedding, norm_bound: see `location_features`; static.
+    """
+
+    elements: Float[Array, "*b m g"]
+    orbit: Float[Array, "*b m q"]
+    mask: Bool[Array, "*b m"]
+    neighbourhood: Neighbourhood | None = None
+    group: Group = dataclasses.field(kw_only=True, metadata={"static": True})
+    embedding: EmbeddingName | PairEmbedding = dataclasses.field(
+        default="log", metadata={"static": True}
+    )
+    norm_bound: float | None = dataclasses.field(default=None, metadata={"static": True})
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether the embedded pair is the key's embedding less the query's."""
+        return self.norm_bound is None and resolve_embedding(self.embedding).is_additive(self.group)
+
+    def features(
+        self,
+        queries: Float[Array, "*b q g"],
+        keys: Float[Array, "*b k g"],
+    ) -> Float[Array, "*b q k f"]:
+        """The embedded elements of some pairs, without orbit coordinates.
+
+        Args:
+            queries: (\\*b, q, \\*g).
+            keys: (\\*b, k, \\*g), or (\\*b, q, k, \\*g) where each query has its own.
+        """
+        element_ndim = len(self.group.element_shape)
+        inverse = jnp.expand_dims(self.group.inverse(queries), -element_ndim - 1)
+        if keys.ndim == queries.ndim:
+            keys = jnp.expand_dims(keys, -element_ndim - 2)
+        return embed_pairs(
+            self.group, self.group.compose(inverse, keys), self.embedding, self.norm_bound
+        )
+
+    def materialise(self) -> PairSet:
+        """All pairs in memory, to be shared by the layers of a network."""
+        group = self.group
+        if self.neighbourhood is None:
+            elements = pair_elements(group, self.elements, self.elements)
+            key_orbit, mask = self.orbit[..., None, :, :], self.mask[..., None, :]
+            indices = None
+        else:
+            indices = self.neighbourhood.indices
+            element_ndim = len(group.element_shape)
+            inverse = jnp.expand_dims(group.inverse(self.elements), -element_ndim - 1)
+            neighbours = gather_keys(self.elements, indices, element_ndim)
+            elements = group.compose(inverse, neighbours)
+            key_orbit, mask = gather_keys(self.orbit, indices, 1), self.neighbourhood.mask
+        features = location_features(
+            group,
+            elements,
+            self.orbit,
+            key_orbit,
+            embedding=self.embedding,
+            norm_bound=self.norm_bound,
+        )
+        return PairSet(features, mask, indices)
+
+
 def pair_set(
     group: Group,
     lifted: LiftedSet,
@@ -168,21 +256,29 @@ def pair_set(
         neighbourhood: which keys each query attends to; None for all.
         embedding, norm_bound: see `location_features`.
     """
-    if neighbourhood is None:
-        elements = pair_elements(group, lifted.elements, lifted.elements)
-        key_orbit, mask = lifted.orbit[..., None, :, :], lifted.mask[..., None, :]
-        indices = None
-    else:
-        indices = neighbourhood.indices
-        element_ndim = len(group.element_shape)
-        inverse = jnp.expand_dims(group.inverse(lifted.elements), -element_ndim - 1)
-        neighbours = gather_keys(lifted.elements, indices, element_ndim)
-        elements = group.compose(inverse, neighbours)
-        key_orbit, mask = gather_keys(lifted.orbit, indices, 1), neighbourhood.mask
-    features = location_features(
-        group, elements, lifted.orbit, key_orbit, embedding=embedding, norm_bound=norm_bound
+    return lazy_pairs(
+        group, lifted, neighbourhood=neighbourhood, embedding=embedding, norm_bound=norm_bound
+    ).materialise()
+
+
+def lazy_pairs(
+    group: Group,
+    lifted: LiftedSet,
+    *,
+    neighbourhood: Neighbourhood | None = None,
+    embedding: EmbeddingName | PairEmbedding = "log",
+    norm_bound: float | None = None,
+) -> LazyPairs:
+    """As `pair_set`, but nothing is computed yet."""
+    return LazyPairs(
+        lifted.elements,
+        lifted.orbit,
+        lifted.mask,
+        neighbourhood,
+        group=group,
+        embedding=embedding,
+        norm_bound=norm_bound,
     )
-    return PairSet(features, mask, indices)
 
 
 def gather_keys(

@@ -35,6 +35,8 @@ class Group(abc.ABC):
 
     is_abelian: ClassVar[bool] = False
     is_compact: ClassVar[bool] = False
+    log_is_additive: ClassVar[bool] = False
+    """Whether ``log(g h) = log(g) + log(h)`` for all elements: abelian, and nothing wraps."""
 
     # --- sizes -----------------------------------------------------------------------------
 

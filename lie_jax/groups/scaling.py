@@ -65,6 +65,7 @@ class _Positive(Group):
     """What every action of R>0 has in common: all but act, section, orbit and matrices."""
 
     is_abelian: ClassVar[bool] = True
+    log_is_additive: ClassVar[bool] = True
 
     @property
     def algebra_dim(self) -> int:

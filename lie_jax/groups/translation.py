@@ -39,6 +39,7 @@ class T(Group):
 
     n: int
     is_abelian: ClassVar[bool] = True
+    log_is_additive: ClassVar[bool] = True
 
     def __post_init__(self):
         if not (isinstance(self.n, int) and self.n >= 1):
@@ -133,6 +134,7 @@ class Trivial(Group):
 
     n: int
     is_abelian: ClassVar[bool] = True
+    log_is_additive: ClassVar[bool] = True
     is_compact: ClassVar[bool] = True
 
     def __post_init__(self):

@@ -11,9 +11,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from lie_jax.attention import AttentionConfig
 from lie_jax.groups import Group
 from lie_jax.models.lie_transformer import LieTransformerConfig
-from lie_jax.nn.attention import AttentionConfig
 from lie_jax.typing import Array, PyTree
 
 StateDict = Mapping[str, Any]

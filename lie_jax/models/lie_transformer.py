@@ -12,14 +12,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.core import Tracer
 
-from lie_jax import geometry, masking
-from lie_jax.geometry import EmbeddingName, LiftMethod, PairEmbedding, PairSet
+from lie_jax import fused, geometry, masking
+from lie_jax.attention.config import ACTIVATIONS, AttentionConfig, check_option, check_positive
+from lie_jax.fused import Implementation
+from lie_jax.geometry import EmbeddingName, LazyPairs, LiftMethod, PairEmbedding, PairSet
 from lie_jax.geometry.pairs import resolve_embedding
 from lie_jax.geometry.sampling import check_key
 from lie_jax.groups import Group
-from lie_jax.nn.attention import AttentionConfig, check_option, check_positive
 from lie_jax.nn.block import Block, BlockNorm
-from lie_jax.nn.layers import ACTIVATIONS, linear
+from lie_jax.nn.layers import linear
 from lie_jax.points import LiftedSet, PointSet
 from lie_jax.typing import Array, Float, PRNGKey
 
@@ -77,6 +78,7 @@ class LieTransformerConfig:
         pair_embedding: see `lie_jax.geometry.PairEmbedding`.
         pair_norm_bound: see `lie_jax.geometry.pairs.bound_norm`; None leaves pairs as they are.
         neighbours: see `NeighbourConfig`.
+        implementation: of the attention, see `lie_jax.fused.lie_attention`.
         dtype: dtype to compute in (e.g. ``jnp.bfloat16``); None follows input and parameters.
         param_dtype: dtype of the parameters.
 
@@ -99,6 +101,7 @@ class LieTransformerConfig:
     pair_embedding: EmbeddingName | PairEmbedding = "log"
     pair_norm_bound: float | None = None
     neighbours: NeighbourConfig = NeighbourConfig()
+    implementation: Implementation = "auto"
     dtype: jax.typing.DTypeLike | None = None
     param_dtype: jax.typing.DTypeLike = jnp.float32
 
@@ -117,6 +120,7 @@ class LieTransformerConfig:
         check_option(where, "head", self.head, HeadName)
         check_option(where, "pooling", self.pooling, PoolingName)
         check_option(where, "lift_method", self.lift_method, LiftMethod)
+        check_option(where, "implementation", self.implementation, Implementation)
         resolve_embedding(self.pair_embedding)
         if self.width % self.heads:
             raise ValueError(
@@ -214,7 +218,7 @@ class LieTransformer(nnx.Module):
         pairs = self.pairs(lifted, key=key)
         x = self.embedding(lifted.values)
         for block in self.blocks:
-            x = block(x, pairs, lifted.mask, train=train)
+            x = block(x, pairs, lifted.mask, train=train, implementation=self.config.implementation)
         if self.config.head == "linear_pool":
             return self._pool(self.head[0](act(x)), lifted).astype(lifted.values.dtype)
         x = self._pool(x, lifted)
@@ -224,8 +228,8 @@ class LieTransformer(nnx.Module):
             x = jnp.where(lifted.mask[..., :: lifted.samples, None], x, 0)
         return x.astype(lifted.values.dtype)
 
-    def pairs(self, lifted: LiftedSet, *, key: PRNGKey | None = None) -> PairSet:
-        """The pairs that every block sees."""
+    def pairs(self, lifted: LiftedSet, *, key: PRNGKey | None = None) -> PairSet | LazyPairs:
+        """The pairs that every block sees, in memory already if the reference shall use them."""
         config, choice = self.config, self.config.neighbours
         neighbourhood = None
         if choice.method == "random":
@@ -245,13 +249,17 @@ class LieTransformer(nnx.Module):
             else:
                 assert choice.radius is not None
                 neighbourhood = geometry.ball(distance, lifted.mask, choice.radius, choice.count)
-        return geometry.pair_set(
+        pairs = geometry.lazy_pairs(
             self.group,
             lifted,
             neighbourhood=neighbourhood,
             embedding=config.pair_embedding,
             norm_bound=config.pair_norm_bound,
         )
+        chosen = config.implementation
+        if chosen == "auto":
+            chosen = fused.choose(pairs)
+        return pairs.materialise() if chosen == "reference" else pairs
 
     def _pool(self, x: Array, lifted: LiftedSet) -> Array:
         mask = lifted.mask[..., None]

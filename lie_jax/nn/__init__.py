@@ -1,6 +1,6 @@
 """Flax NNX modules: parameters around the pure functions of the layers above."""
 
-from lie_jax.nn.attention import AttentionConfig as AttentionConfig
+from lie_jax.attention import AttentionConfig as AttentionConfig
 from lie_jax.nn.attention import LieSelfAttention as LieSelfAttention
 from lie_jax.nn.block import Block as Block
 from lie_jax.nn.norm import MaskedBatchNorm as MaskedBatchNorm

@@ -1,92 +1,14 @@
 """LieSelfAttention: parameters around the pure functions of ``lie_jax.attention``."""
 
-import dataclasses
-from typing import Literal, get_args
-
 import jax.numpy as jnp
 from flax import nnx
 
 from lie_jax import attention
-from lie_jax.attention import Normalisation, combine, content, location
-from lie_jax.geometry.pairs import PairSet, gather_keys
-from lie_jax.nn.layers import ACTIVATIONS, ActivationName, PerHeadMLP, fan_in_uniform, linear
+from lie_jax.attention import AttentionConfig, ScoreWeights
+from lie_jax.fused import Implementation, lie_attention
+from lie_jax.geometry.pairs import LazyPairs, PairSet, gather_keys
+from lie_jax.nn.layers import PerHeadMLP, fan_in_uniform, linear
 from lie_jax.typing import Array, Float
-
-ContentName = Literal[
-    "dot_product", "linear_concat", "linear_concat_linear", "relative_position", "none"
-]
-LocationName = Literal["mlp", "raw", "none"]
-CombinationName = Literal["sum", "product", "mlp", "none"]
-
-
-def check_option(where: str, name: str, value: object, options: object) -> None:
-    """Raises ValueError unless ``value`` is one of the ``Literal``'s options."""
-    if value not in get_args(options):
-        raise ValueError(f"{where}: {name} must be one of {get_args(options)}, got {value!r}")
-
-
-def check_positive(where: str, **values: int) -> None:
-    """Raises ValueError unless every value is an integer of at least 1."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{where}: {name} must be an integer of at least 1, got {value!r}")
-
-
-@dataclasses.dataclass(frozen=True)
-class AttentionConfig:
-    """How a layer turns a pair into a score, and scores into weights.
-
-    Args:
-        content: score of the features of query and key. ``"dot_product"`` gives one number,
-            ``"linear_concat"`` the two projections beside each other,
-            ``"linear_concat_linear"`` a linear map of these that all heads share,
-            ``"relative_position"`` the dot product and linear terms of the pair's features.
-        location: score of the pair. ``"mlp"``: one MLP per head; ``"raw"``: the features
-            themselves; ``"none"``.
-        combination: ``"sum"`` or ``"product"`` of the two scores (a vector is first read out by
-            one linear map per head), ``"mlp"`` of both per head, or ``"none"`` where only one
-            of them is there (``"relative_position"`` is both already).
-        normalisation: see `lie_jax.attention.normalise`.
-        location_hidden: hidden features of location and combination MLPs.
-        content_features: size per head of the content vector of the linear-concat scores, even.
-        activation: of the MLPs.
-
-    Raises:
-        ValueError: unknown option, or a combination that does not fit.
-    """
-
-    content: ContentName = "dot_product"
-    location: LocationName = "mlp"
-    combination: CombinationName = "sum"
-    normalisation: Normalisation = "softmax"
-    location_hidden: int = 16
-    content_features: int = 4
-    activation: ActivationName = "swish"
-
-    def __post_init__(self):
-        where = "AttentionConfig"
-        check_option(where, "content", self.content, ContentName)
-        check_option(where, "location", self.location, LocationName)
-        check_option(where, "combination", self.combination, CombinationName)
-        check_option(where, "normalisation", self.normalisation, Normalisation)
-        check_option(where, "activation", self.activation, ActivationName)
-        check_positive(
-            where, location_hidden=self.location_hidden, content_features=self.content_features
-        )
-        if self.content == "linear_concat" and self.content_features % 2:
-            raise ValueError(
-                f'{where}: content_features must be even for content="linear_concat", half for '
-                f"the query and half for the key, got {self.content_features}"
-            )
-        present = (self.content != "none") + (self.location != "none")
-        if present == 0:
-            raise ValueError(f'{where}: content and location must not both be "none"')
-        if (self.combination == "none") != (present == 1):
-            wanted = '"none"' if present == 1 else '"sum", "product" or "mlp"'
-            raise ValueError(
-                f"{where}: combination must be {wanted} for content={self.content!r} and "
-                f"location={self.location!r}, got {self.combination!r}"
-            )
 
 
 class LieSelfAttention(nnx.Module):
@@ -113,7 +35,7 @@ class LieSelfAttention(nnx.Module):
         *,
         heads: int,
         pair_features: int,
-        config: AttentionConfig = AttentionConfig(),
+        config: AttentionConfig = AttentionConfig(),  # noqa: B008 (frozen)
         dtype=None,
         param_dtype=jnp.float32,
         rngs: nnx.Rngs,
@@ -186,98 +108,87 @@ class LieSelfAttention(nnx.Module):
 
     def scores(self, values: Float[Array, "*b m c"], pairs: PairSet) -> Float[Array, "*b h q k"]:
         """Scores before masking and normalisation."""
-        config = self.config
-        content_score = None
-        if config.content == "none":
-            dtype = self.value(values[..., :0, :]).dtype
-            features = pairs.features.astype(dtype)
-        else:
-            queries = self._split(self.query(values))
-            keys = self._gather(self._split(self.key(values)), pairs)
-            dtype = queries.dtype
-            features = pairs.features.astype(dtype)
-            content_score = self._content(queries, keys, features)
-        location_score = self._location(features)
-        if config.combination == "mlp":
-            assert content_score is not None
-            assert location_score is not None
-            weights, biases = self.combine_mlp.arrays(dtype)
-            return attention.combine_mlp(
-                content_score, location_score, weights, biases, ACTIVATIONS[config.activation]
-            )
-        if content_score is None or location_score is None:
-            score = location_score if content_score is None else content_score
-            assert score is not None
-            return score
-        if config.combination == "sum":
-            return content_score + location_score
-        return content_score * location_score
+        queries, keys, _ = self._project(values)
+        if pairs.indices is not None and keys is not None:
+            keys = gather_keys(keys, pairs.indices, 2)
+        dtype = self.value(values[..., :0, :]).dtype
+        features = pairs.features.astype(dtype)
+        weights = self._weights(dtype)
+        return attention.scores(self.config, weights, queries, keys, features, self.heads)
 
-    def __call__(self, values: Float[Array, "*b m c"], pairs: PairSet) -> Float[Array, "*b m o"]:
+    def __call__(
+        self,
+        values: Float[Array, "*b m c"],
+        pairs: PairSet | LazyPairs,
+        *,
+        implementation: Implementation = "auto",
+    ) -> Float[Array, "*b m o"]:
         """New features of every lifted point.
 
         Args:
             values: (\\*b, m, in_channels).
-            pairs: of the same m points, see `lie_jax.geometry.pair_set`.
+            pairs: of the same m points, see `lie_jax.geometry.pair_set`; as `LazyPairs` they
+                need not be in memory all at once.
+            implementation: see `lie_jax.fused.lie_attention`.
 
         Returns:
             (\\*b, m, out_channels).
         """
-        scores = self.scores(values, pairs)
-        # Sums over keys lose precision in bf16, so weights are normalised in float32.
-        wide = jnp.promote_types(scores.dtype, jnp.float32)
-        weights = attention.normalise(scores.astype(wide), pairs.mask, self.config.normalisation)
-        v = self._gather(self._split(self.value(values)), pairs)
-        mixed = attention.aggregate(weights.astype(v.dtype), v)
+        queries, keys, v = self._project(values)
+        mixed = lie_attention(
+            self.config, self._weights(v.dtype), queries, keys, v, pairs,
+            implementation=implementation,
+        )  # fmt: skip
         return self.output(mixed.reshape(*mixed.shape[:-2], -1))
 
-    def _split(self, x: Array) -> Array:
-        return x.reshape(*x.shape[:-1], self.heads, -1)
+    def _project(self, values: Array) -> tuple[Array | None, Array | None, Array]:
+        """Queries, keys and values, (\\*b, m, h, c) each."""
 
-    def _gather(self, x: Array, pairs: PairSet) -> Array:
-        return x if pairs.indices is None else gather_keys(x, pairs.indices, 2)
+        def split(x: Array) -> Array:
+            return x.reshape(*x.shape[:-1], self.heads, -1)
 
-    def _content(self, queries: Array, keys: Array, features: Array) -> Array:
-        """A score (\\*b, h, q, k); a vector (\\*b, h, q, k, f) where an MLP will combine it."""
+        v = split(self.value(values))
+        if self.config.content == "none":
+            return None, None, v
+        return split(self.query(values)), split(self.key(values)), v
+
+    def _weights(self, dtype) -> ScoreWeights:
+        """The parameters of the scores as arrays of ``dtype``."""
         config = self.config
-        if config.content == "dot_product":
-            score = content.dot_product(queries, keys)
-        elif config.content == "relative_position":
-            location_map = self.location_map
-            projection = location_map.kernel[...].astype(features.dtype)
-            assert location_map.bias is not None
-            projection_bias = location_map.bias[...].astype(features.dtype)
-            score = content.relative_position(
-                queries,
-                keys,
-                features,
-                projection.reshape(-1, self.heads, queries.shape[-1]),
-                projection_bias.reshape(self.heads, queries.shape[-1]),
-                self.content_bias[...].astype(features.dtype),
-                self.location_bias[...].astype(features.dtype),
-            )
-        else:
-            vector = content.linear_concat(queries, keys)
-            if config.content == "linear_concat_linear":
-                vector = self.content_map(vector)
-            if config.combination == "mlp":
-                return vector
-            return combine.read_out(vector, self.content_readout[...].astype(vector.dtype))
-        return combine.as_features(score) if config.combination == "mlp" else score
 
-    def _location(self, features: Array) -> Array | None:
-        """As `_content`; None without location scores."""
-        config = self.config
-        if config.location == "none":
-            return None
-        if config.location == "raw":
-            vector = jnp.expand_dims(features, -4)  # one for all heads
-            if config.combination == "mlp":
-                return vector
-            return combine.read_out(
-                jnp.broadcast_to(vector, (*vector.shape[:-4], self.heads, *vector.shape[-3:])),
-                self.location_readout[...].astype(features.dtype),
+        def array(name: str) -> Array | None:
+            param = getattr(self, name, None)
+            return None if param is None else param[...].astype(dtype)
+
+        def mlp(name: str):
+            module = getattr(self, name, None)
+            if module is None:
+                return None
+            kernels, biases = module.arrays(dtype)
+            return tuple(kernels), tuple(biases)
+
+        content_map = location_map = None
+        if config.content == "linear_concat_linear":
+            content_map = _kernel_and_bias(self.content_map, dtype)
+        if config.content == "relative_position":
+            kernel, bias = _kernel_and_bias(self.location_map, dtype)
+            size = kernel.shape[-1] // self.heads
+            location_map = (
+                kernel.reshape(-1, self.heads, size),
+                bias.reshape(self.heads, size),
             )
-        weights, biases = self.location_mlp.arrays(features.dtype)
-        score = location.location_mlp(features, weights, biases, ACTIVATIONS[config.activation])
-        return combine.as_features(score) if config.combination == "mlp" else score
+        return ScoreWeights(
+            location_mlp=mlp("location_mlp"),
+            combine_mlp=mlp("combine_mlp"),
+            content_map=content_map,
+            location_map=location_map,
+            content_bias=array("content_bias"),
+            location_bias=array("location_bias"),
+            content_readout=array("content_readout"),
+            location_readout=array("location_readout"),
+        )
+
+
+def _kernel_and_bias(layer: nnx.Linear, dtype) -> tuple[Array, Array]:
+    assert layer.bias is not None
+    return layer.kernel[...].astype(dtype), layer.bias[...].astype(dtype)

@@ -5,8 +5,10 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import nnx
 
-from lie_jax.geometry.pairs import PairSet
-from lie_jax.nn.attention import AttentionConfig, LieSelfAttention
+from lie_jax.attention import AttentionConfig
+from lie_jax.fused import Implementation
+from lie_jax.geometry.pairs import LazyPairs, PairSet
+from lie_jax.nn.attention import LieSelfAttention
 from lie_jax.nn.layers import BlockMLP
 from lie_jax.nn.norm import MaskedBatchNorm
 from lie_jax.typing import Array, Bool, Float
@@ -54,12 +56,13 @@ class Block(nnx.Module):
     def __call__(
         self,
         values: Float[Array, "*b m c"],
-        pairs: PairSet,
+        pairs: PairSet | LazyPairs,
         mask: Bool[Array, "*b m"],
         *,
         train: bool = False,
+        implementation: Implementation = "auto",
     ) -> Float[Array, "*b m c"]:
-        """New features; ``train`` only matters to batch norm."""
+        """New features; ``train`` only matters to batch norm, ``implementation`` to speed."""
 
         def norm(layer, x, when):
             if not self.block_norm.endswith(when):
@@ -70,7 +73,9 @@ class Block(nnx.Module):
 
         attention_norm = getattr(self, "attention_norm", None)
         mlp_norm = getattr(self, "mlp_norm", None)
-        update = self.attention(norm(attention_norm, values, "pre"), pairs)
+        update = self.attention(
+            norm(attention_norm, values, "pre"), pairs, implementation=implementation
+        )
         values = values + norm(attention_norm, update, "post")
         update = self.mlp(norm(mlp_norm, values, "pre"))
         return values + norm(mlp_norm, update, "post")

@@ -2,23 +2,13 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from lie_jax.attention.config import ACTIVATIONS, ActivationName
 from lie_jax.typing import Array
-
-ActivationName = Literal["swish", "relu", "softplus", "gelu", "tanh"]
-
-ACTIVATIONS = {
-    "swish": jax.nn.swish,
-    "relu": jax.nn.relu,
-    "softplus": jax.nn.softplus,
-    "gelu": jax.nn.gelu,
-    "tanh": jnp.tanh,
-}
 
 
 def fan_in_uniform(fan_in: int):

@@ -1,0 +1,128 @@
+"""The typed front of the implementations of attention."""
+
+import math
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from lie_jax.attention import AttentionConfig, ScoreWeights, reference_attention
+from lie_jax.fused.neighbours import neighbour_attention
+from lie_jax.fused.terms import score_terms
+from lie_jax.fused.tiled import Tiling, tiled_attention
+from lie_jax.geometry.pairs import LazyPairs, PairSet
+from lie_jax.typing import Array, Float
+
+Implementation = Literal["reference", "tiled", "pallas", "auto"]
+
+
+def lie_attention(
+    config: AttentionConfig,
+    weights: ScoreWeights,
+    queries: Float[Array, "*b m h c"] | None,
+    keys: Float[Array, "*b m h c"] | None,
+    values: Float[Array, "*b m h o"],
+    pairs: LazyPairs | PairSet,
+    *,
+    implementation: Implementation = "auto",
+    tiling: Tiling | None = None,
+) -> Float[Array, "*b m h o"]:
+    """Attention between lifted points.
+
+    out[q, h] = sum_k normalise(score[h, q, k]) values[k, h], the score made of content (queries
+    and keys) and location (``inverse(g_query) @ g_key``) as ``config`` says.
+
+    Args:
+        config: which score and normalisation.
+        weights: parameters of the score.
+        queries, keys: projected features; None where ``config.content`` is ``"none"``.
+        values: projected features to be mixed.
+        pairs: of the m lifted points. A `PairSet` is in memory already: only the reference
+            implementation takes it.
+        implementation: ``"reference"`` has all pairs in memory at once. ``"tiled"`` goes through
+            them tile by tile, with memory linear in m, in XLA on any device; it has derivatives
+            of every order. ``"pallas"`` does so in one kernel, on a GPU or TPU. ``"auto"`` takes
+            what is fastest for the device and size.
+        tiling: sizes of the tiles; None chooses them.
+
+    Raises:
+        ValueError: unknown implementation, or shapes that do not fit.
+        NotImplementedError: ``implementation`` names one that has not got this case; the message
+            says what it lacks.
+    """
+    if implementation not in get_args(Implementation):
+        raise ValueError(
+            f"lie_attention: implementation must be one of {get_args(Implementation)}, "
+            f"got {implementation!r}"
+        )
+    _check_shapes(config, queries, keys, values, pairs)
+    if isinstance(pairs, PairSet):
+        if implementation not in ("reference", "auto"):
+            raise NotImplementedError(
+                f'lie_attention: implementation="{implementation}" must compute the pairs itself: '
+                "give pairs as LazyPairs, not as a PairSet"
+            )
+        return reference_attention(config, weights, queries, keys, values, pairs)
+    if implementation == "auto":
+        implementation = choose(pairs)
+    if implementation == "reference":
+        materialised = pairs.materialise()
+        return reference_attention(config, weights, queries, keys, values, materialised)
+    if implementation == "pallas":
+        raise NotImplementedError("lie_attention: pallas")
+    batch = pairs.mask.shape[:-1]
+    flat = _one_batch_axis(len(batch))
+    queries, keys, values, pairs = jax.tree.map(flat, (queries, keys, values, pairs))
+    terms = score_terms(config, weights, queries, keys, pairs, values.dtype)
+    values = jnp.moveaxis(values, -2, 0)  # (h, b, m, o)
+    tiling = tiling or choose_tiling(pairs)
+    attend = tiled_attention if pairs.neighbourhood is None else neighbour_attention
+    out = attend(terms, values, pairs, config.normalisation, tiling)
+    out = jnp.moveaxis(out, 0, -2)
+    return out.reshape(*batch, *out.shape[1:])
+
+
+def choose(pairs: LazyPairs) -> Implementation:
+    """What ``"auto"`` means for these pairs on the default device."""
+    points = pairs.mask.shape[-1]
+    return "reference" if points < 64 else "tiled"
+
+
+def choose_tiling(pairs: LazyPairs) -> Tiling:
+    """Sizes of the tiles for the default device."""
+    clouds = math.prod(pairs.mask.shape[:-1])
+    m = pairs.mask.shape[-1]
+    on_cpu = jax.default_backend() == "cpu"
+    return Tiling(
+        clouds=min(clouds, max(1, (64 // m) ** 2)),
+        queries=min(64, m),
+        keys=min(256, m),
+        all_heads=not on_cpu,
+    )
+
+
+def _one_batch_axis(batch: int) -> Callable[[Array], Array]:
+    return lambda x: x.reshape(math.prod(x.shape[:batch]), *x.shape[batch:])
+
+
+def _check_shapes(config, queries, keys, values, pairs) -> None:
+    *lead, _, _ = values.shape
+    shape = pairs.mask.shape if isinstance(pairs, LazyPairs) else None
+    if shape is not None and shape != tuple(lead):
+        raise ValueError(
+            f"lie_attention: values must have shape (*b, m, h, o) with (*b, m) = {shape} as in "
+            f"pairs, got {values.shape}"
+        )
+    for name, x in (("queries", queries), ("keys", keys)):
+        if (x is None) != (config.content == "none"):
+            wanted = "None" if config.content == "none" else "an array"
+            raise ValueError(
+                f"lie_attention: {name} must be {wanted} for content={config.content!r}, got "
+                f"{'None' if x is None else x.shape}"
+            )
+        if x is not None and x.shape[:-1] != values.shape[:-1]:
+            raise ValueError(
+                f"lie_attention: {name} must have shape (*b, m, h, c) with the (*b, m, h) of "
+                f"values {values.shape}, got {x.shape}"
+            )

@@ -1,0 +1,185 @@
+"""What happens inside one tile: scores and mixing of some queries with some keys, one head.
+
+Shapes in a tile: query side (b, q, o), key side (b, 1, o, k) or, where each query has keys of
+its own, (b, q, o, k), pairs (b, q, o, k). Keys come last: they fill the vector lanes. Products
+with the small matrices of the MLPs are batched over queries, so that XLA never merges the query
+and key axes: merged, every broadcast over one of them costs an integer division per number.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from lie_jax.fused.terms import Affine, Layers, ScoreTerms
+from lie_jax.typing import Array, Float
+
+Tree = TypeVar("Tree")
+
+
+def tile_scores(
+    terms: ScoreTerms, features: Float[Array, "b q f k"] | None
+) -> Float[Array, "b q k"]:
+    """The scores of a tile's pairs.
+
+    Args:
+        terms: of one head (no head axis), cut to the tile.
+        features: the embedded pair elements; None where no term needs them.
+    """
+    content = location = None
+    if terms.query is not None:
+        assert terms.key is not None
+        content = _dot(terms.query, terms.key)
+    if terms.seen is not None:
+        assert features is not None
+        content = _sum(content, jnp.einsum("bqf,bqfk->bqk", terms.seen, features))
+    if terms.content is not None:
+        content = _sum(content, _affine(terms.content, features)[:, :, 0])
+    if terms.location is not None:
+        location = _affine(terms.location, features)
+        if terms.has_location_mlp:
+            location = _layers(terms, location, terms.location_layers)
+        location = location[:, :, 0]
+    if terms.combine is not None:
+        x = _affine(terms.combine, features)
+        for score, kernel in (
+            (content, terms.combine_content),
+            (location, terms.combine_location),
+        ):
+            if kernel is not None:
+                assert score is not None
+                x = x + kernel[:, None] * score[:, :, None, :]
+        return _layers(terms, x, terms.combine_layers)[:, :, 0]
+    if content is None or location is None:
+        found = location if content is None else content
+        assert found is not None
+        return found
+    return content + location if terms.combination == "sum" else content * location
+
+
+def mix(weights: Float[Array, "b q k"], values: Float[Array, "b #q o k"]) -> Array:
+    """sum_k weights values, accumulated in at least float32: (b, q, o)."""
+    weights = weights.astype(values.dtype)
+    if values.shape[1] == 1 and weights.shape[1] != 1:
+        return _mix_shared(weights, values[:, 0])
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    return jnp.einsum("bqk,bqok->bqo", weights, values, preferred_element_type=wide)
+
+
+def _dot(query: Float[Array, "b q c"], key: Float[Array, "b #q c k"]) -> Float[Array, "b q k"]:
+    if key.shape[1] == 1 and query.shape[1] != 1:
+        return _dot_shared(query, key[:, 0])
+    return jnp.einsum("bqc,bqck->bqk", query, key)
+
+
+def _affine(affine: Affine, features: Array | None) -> Float[Array, "b q o k"]:
+    total = None
+    if affine.features is not None:
+        assert features is not None
+        total = _times(affine.features, features)
+    if affine.key is not None:
+        total = _sum(total, affine.key)
+    # The smaller parts are added to each other first.
+    query = affine.query
+    if query is not None and affine.bias is not None:
+        query = query + affine.bias
+    if query is not None:
+        total = _sum(total, query[..., None])
+    elif affine.bias is not None:
+        total = _sum(total, affine.bias[:, None])
+    assert total is not None
+    return total
+
+
+def _layers(terms: ScoreTerms, x: Float[Array, "b q o k"], layers: Layers) -> Array:
+    x = terms.activate(x)
+    for kernel, bias in layers:
+        x = terms.activate(_times(kernel.T, x) + bias[:, None])
+    return x
+
+
+# XLA's fast matrix products on a CPU want the left factor to be contracted along its last axis.
+# The three products below are therefore differentiated by hand: their tangents are written such
+# that what JAX makes of them in reverse mode, where the time is spent, has that form.
+
+
+@jax.custom_jvp
+def _times(kernel: Float[Array, "o i"], x: Float[Array, "b q i k"]) -> Float[Array, "b q o k"]:
+    """kernel @ x for every cloud and query, as one batched product."""
+    return _batched(_spread(kernel, x), x, 3, 2)
+
+
+@_times.defjvp
+def _times_jvp(primals, tangents):
+    (kernel, x), (dkernel, dx) = primals, tangents
+    return _times(kernel, x), _batched(_spread(kernel.T, x), dx, 2, 2) + _times(dkernel, x)
+
+
+def _spread(kernel: Array, x: Array) -> Array:
+    return jnp.broadcast_to(kernel, (*x.shape[:2], *kernel.shape))
+
+
+def _batched(left: Array, right: Array, left_axis: int, right_axis: int, **kwargs) -> Array:
+    """Matrix products over all but the last two axes, contracted along one axis of each."""
+    batch = tuple(range(left.ndim - 2))
+    numbers = (((left_axis,), (right_axis,)), (batch, batch))
+    return jax.lax.dot_general(left, right, numbers, **kwargs)
+
+
+@jax.custom_jvp
+def _dot_shared(query: Float[Array, "b q c"], key: Float[Array, "b c k"]) -> Float[Array, "b q k"]:
+    return _batched(query, key, 2, 1)
+
+
+@_dot_shared.defjvp
+def _dot_shared_jvp(primals, tangents):
+    (query, key), (dquery, dkey) = primals, tangents
+    change = _batched(dquery, key, 2, 1) + _batched(jnp.swapaxes(query, 1, 2), dkey, 1, 1)
+    return _dot_shared(query, key), change
+
+
+@jax.custom_jvp
+def _mix_shared(
+    weights: Float[Array, "b q k"], values: Float[Array, "b o k"]
+) -> Float[Array, "b q o"]:
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    return _batched(weights, values, 2, 2, preferred_element_type=wide)
+
+
+@_mix_shared.defjvp
+def _mix_shared_jvp(primals, tangents):
+    (weights, values), (dweights, dvalues) = primals, tangents
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    change = _batched(dvalues, weights, 2, 2, preferred_element_type=wide)
+    change = jnp.swapaxes(change, 1, 2) + _mix_shared(dweights, values)
+    return _mix_shared(weights, values), change
+
+
+def _sum(x: Array | None, y: Array) -> Array:
+    return y if x is None else x + y
+
+
+# Which side of a pair an array of `ScoreTerms` belongs to, by the name of its field.
+_SIDES = {"query": "query", "seen": "query", "key": "key"}
+
+
+def split_sides(terms: ScoreTerms) -> tuple[list[Array], list[Array], list[Array]]:
+    """The arrays of the query side, of the key side, and the parameters."""
+    found = {"query": [], "key": [], "parameter": []}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(terms)[0]:
+        found[_side(path)].append(leaf)
+    return found["query"], found["key"], found["parameter"]
+
+
+def join_sides(
+    structure: Tree, query: Sequence[Array], key: Sequence[Array], parameters: Sequence[Array]
+) -> Tree:
+    """The inverse of `split_sides`; ``structure`` is a tree with the same fields present."""
+    sources = {"query": iter(query), "key": iter(key), "parameter": iter(parameters)}
+    paths, treedef = jax.tree_util.tree_flatten_with_path(structure)
+    return jax.tree.unflatten(treedef, [next(sources[_side(path)]) for path, _ in paths])
+
+
+def _side(path) -> str:
+    return _SIDES.get(getattr(path[-1], "name", ""), "parameter")
