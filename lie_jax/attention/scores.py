@@ -84,17 +84,20 @@ def _content(config, weights: ScoreWeights, queries, keys, features) -> Array | 
         return combine.as_features(score) if as_vector else score
     if config.content == "relative_position":
         assert weights.location_map is not None
-        score = content.relative_position(
-            queries, keys, features, *weights.location_map,
-            weights.content_bias, weights.location_bias,
-        )  # fmt: skip
+        assert weights.content_bias is not None
+        assert weights.location_bias is not None
+        biases = (weights.content_bias, weights.location_bias)
+        score = content.relative_position(queries, keys, features, *weights.location_map, *biases)
         return combine.as_features(score) if as_vector else score
     vector = content.linear_concat(queries, keys)
     if config.content == "linear_concat_linear":
         assert weights.content_map is not None
         kernel, bias = weights.content_map
         vector = vector @ kernel + bias
-    return vector if as_vector else combine.read_out(vector, weights.content_readout)
+    if as_vector:
+        return vector
+    assert weights.content_readout is not None
+    return combine.read_out(vector, weights.content_readout)
 
 
 def _location(config, weights: ScoreWeights, features: Array, heads: int) -> Array | None:
@@ -106,6 +109,7 @@ def _location(config, weights: ScoreWeights, features: Array, heads: int) -> Arr
         vector = jnp.expand_dims(features, -4)  # one for all heads
         if as_vector:
             return vector
+        assert weights.location_readout is not None
         shape = (*vector.shape[:-4], heads, *vector.shape[-3:])
         return combine.read_out(jnp.broadcast_to(vector, shape), weights.location_readout)
     assert weights.location_mlp is not None

@@ -71,14 +71,27 @@ def lie_attention(
         return reference_attention(config, weights, queries, keys, values, materialised)
     if implementation == "pallas":
         raise NotImplementedError("lie_attention: pallas")
+    return _tiled(config, weights, queries, keys, values, pairs, tiling)
+
+
+def _tiled(
+    config: AttentionConfig,
+    weights: ScoreWeights,
+    queries: Array | None,
+    keys: Array | None,
+    values: Array,
+    pairs: LazyPairs,
+    tiling: Tiling | None,
+) -> Array:
+    """The tiled implementation, given any number of batch axes."""
     batch = pairs.mask.shape[:-1]
     flat = _one_batch_axis(len(batch))
-    queries, keys, values, pairs = jax.tree.map(flat, (queries, keys, values, pairs))
+    queries, keys, values = jax.tree.map(flat, (queries, keys, values))
+    pairs = jax.tree.map(flat, pairs)
     terms = score_terms(config, weights, queries, keys, pairs, values.dtype)
     values = jnp.moveaxis(values, -2, 0)  # (h, b, m, o)
-    tiling = tiling or choose_tiling(pairs)
     attend = tiled_attention if pairs.neighbourhood is None else neighbour_attention
-    out = attend(terms, values, pairs, config.normalisation, tiling)
+    out = attend(terms, values, pairs, config.normalisation, tiling or choose_tiling(pairs))
     out = jnp.moveaxis(out, 0, -2)
     return out.reshape(*batch, *out.shape[1:])
 

@@ -1,21 +1,56 @@
 """Features of a tile's pairs, with the pair axes last."""
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 
-from lie_jax.geometry.pairs import embed_pairs
+from lie_jax.fused.componentwise import broadcast_components, componentwise
+from lie_jax.geometry.pairs import EmbeddingName, LazyPairs, PairEmbedding, embed_pairs
 from lie_jax.groups import Group
 from lie_jax.typing import Array, Float
 
 
-def tile_features(
-    group: Group,
-    embedding,
-    norm_bound: float | None,
-    queries: Float[Array, "b q g"],
-    keys: Float[Array, "b #q k g"],
-) -> Float[Array, "b q f k"]:
-    """The embedded elements ``inverse(g_query) @ g_key`` of a tile, keys last."""
-    queries = queries.reshape(*queries.shape[:2], 1, *group.element_shape)
-    keys = keys.reshape(*keys.shape[:3], *group.element_shape)
-    pair = group.compose(group.inverse(queries), keys)
-    return jnp.swapaxes(embed_pairs(group, pair, embedding, norm_bound), -1, -2)
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+    """The map from two lifted points to the features of their pair; hashable.
+
+    Args:
+        group, embedding, norm_bound: as in `LazyPairs`.
+    """
+
+    group: Group
+    embedding: EmbeddingName | PairEmbedding
+    norm_bound: float | None
+
+    @classmethod
+    def of(cls, pairs: LazyPairs) -> "Embedding":
+        """That of ``pairs``."""
+        return cls(pairs.group, pairs.embedding, pairs.norm_bound)
+
+    def __call__(self, query: Float[Array, "g"], key: Float[Array, "g"]) -> Float[Array, "f"]:
+        """Features of one pair of elements, each as a flat array."""
+        shape = self.group.element_shape
+        pair = self.group.compose(self.group.inverse(query.reshape(shape)), key.reshape(shape))
+        return embed_pairs(self.group, pair, self.embedding, self.norm_bound)
+
+    def on_tile(
+        self, queries: Float[Array, "b q g"], keys: Float[Array, "b #q k g"]
+    ) -> Float[Array, "b q f k"]:
+        """Features of all pairs of a tile, keys last.
+
+        Component by component: what depends on the query alone (its inverse) is computed once
+        per query, and the pairs fill the vector lanes.
+        """
+        size = queries.shape[-1]
+        try:
+            on_pairs = componentwise(self, (size,), (size,), dtype=queries.dtype)
+        except NotImplementedError:
+            # A user's group may hold what has no such form, a matrix exponential for instance.
+            per_key = jax.vmap(jax.vmap(self, (None, 0)), (0, None if keys.shape[1] == 1 else 0))
+            keys = keys[:, 0] if keys.shape[1] == 1 else keys
+            return jnp.swapaxes(jax.vmap(per_key)(queries, keys), -1, -2)
+        query = [queries[:, :, None, i] for i in range(size)]
+        key = [keys[..., i] for i in range(size)]
+        shape = (*queries.shape[:2], keys.shape[-2])
+        return jnp.stack(broadcast_components(on_pairs(query, key), shape), axis=-2)

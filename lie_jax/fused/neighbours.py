@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.attention.normalise import Normalisation, normalise
-from lie_jax.fused.features import tile_features
+from lie_jax.fused.features import Embedding
 from lie_jax.fused.terms import ScoreTerms
 from lie_jax.fused.tile import join_sides, mix, split_sides, tile_scores
 from lie_jax.fused.tiled import Tiling
@@ -45,11 +45,9 @@ def neighbour_attention(
     features = None
     if terms.needs_features:
         elements = pairs.elements.reshape(clouds, m, -1)
+        embed = Embedding.of(pairs)
         features = jax.lax.map(
-            jax.checkpoint(
-                lambda xs: tile_features(pairs.group, pairs.embedding, pairs.norm_bound, *xs),
-                prevent_cse=False,
-            ),
+            jax.checkpoint(lambda xs: embed.on_tile(*xs), prevent_cse=False),
             (tiles(elements), tiles(_gather(elements, neighbourhood.indices))),
         )
     mask = tiles(neighbourhood.mask)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.attention.normalise import Normalisation
-from lie_jax.fused.features import tile_features
+from lie_jax.fused.features import Embedding
 from lie_jax.fused.terms import ScoreTerms
 from lie_jax.fused.tile import join_sides, mix, split_sides, tile_scores
 from lie_jax.geometry.pairs import LazyPairs
@@ -44,8 +44,8 @@ class Tiling:
 class _Static:
     """What decides the program; hashable."""
 
-    structure: PyTree  # ScoreTerms with hashable leaves
-    pairs: PyTree  # group, embedding, norm bound
+    structure: ScoreTerms  # with numbers for arrays
+    pairs: Embedding
     normalisation: Normalisation
     tiling: Tiling
 
@@ -68,16 +68,12 @@ def tiled_attention(
     """
     clouds, m = pairs.mask.shape
     query, key, parameters = split_sides(terms)
-    structure = jax.tree.map(lambda _: 0, terms)
-    static = _Static(
-        jax.tree.structure(structure),
-        (pairs.group, pairs.embedding, pairs.norm_bound),
-        normalisation,
-        tiling,
-    )
+    static = _Static(jax.tree.map(lambda _: 0, terms), Embedding.of(pairs), normalisation, tiling)
     t = tiling
-    query_side = {"terms": [_tiles(x, {1: t.clouds, 2: t.queries}, 2) for x in query]}
-    key_side = {
+    query_side: dict[str, PyTree] = {
+        "terms": [_tiles(x, {1: t.clouds, 2: t.queries}, 2) for x in query]
+    }
+    key_side: dict[str, PyTree] = {
         "terms": [_tiles(x, {1: t.clouds, 3: t.keys}, 2) for x in key],
         "values": _tiles(jnp.swapaxes(values, 2, 3), {1: t.clouds, 3: t.keys}, 2),
     }
@@ -231,11 +227,11 @@ def _tile_tangent(static: _Static, sides, dsides, real, lse):
         (q, k, p, values), (dq, dk, dp, dvalues), lse = xs
         if features is None:
             score, dscore = jax.jvp(
-                lambda *terms: _scores(static, *terms, None), (q, k, p), (dq, dk, dp)
+                lambda q, k, p: _scores(static, q, k, p, None), (q, k, p), (dq, dk, dp)
             )
         else:
             score, dscore = jax.jvp(
-                lambda *terms: _scores(static, *terms), (q, k, p, features), (dq, dk, dp, dfeatures)
+                functools.partial(_scores, static), (q, k, p, features), (dq, dk, dp, dfeatures)
             )
         values, dvalues = values[:, None], dvalues[:, None]
         if static.normalisation == "mean":
@@ -258,15 +254,14 @@ def _tile_tangent(static: _Static, sides, dsides, real, lse):
 
 def _scores(static: _Static, query, key, parameters, features) -> Float[Array, "b q k"]:
     key = [x[:, None] for x in key]
-    structure = jax.tree.unflatten(static.structure, [0] * static.structure.num_leaves)
-    score = tile_scores(join_sides(structure, query, key, parameters), features)
+    score = tile_scores(join_sides(static.structure, query, key, parameters), features)
     return score.astype(jnp.promote_types(score.dtype, jnp.float32))
 
 
 def _features(static: _Static, query, key) -> Float[Array, "b q f k"] | None:
     if "elements" not in query:
         return None
-    return tile_features(*static.pairs, query["elements"], key["elements"][:, None])
+    return static.pairs.on_tile(query["elements"], key["elements"][:, None])
 
 
 def _unnormalised(static: _Static, score: Array, real: Array) -> Array:

@@ -16,3 +16,5 @@ from lie_jax.geometry.pairs import lazy_pairs as lazy_pairs
 from lie_jax.geometry.pairs import location_features as location_features
 from lie_jax.geometry.pairs import pair_elements as pair_elements
 from lie_jax.geometry.pairs import pair_set as pair_set
+from lie_jax.geometry.search import search_ball as search_ball
+from lie_jax.geometry.search import search_nearest as search_nearest

@@ -237,18 +237,19 @@ class LieTransformer(nnx.Module):
             key = check_key("LieTransformer", key)
             neighbourhood = geometry.random_subset(key, lifted.mask, choice.count, queries)
         elif choice.method != "all":
-            distance = geometry.pair_distance(
-                self.group,
-                lifted,
-                lifted,
-                algebra_weights=choice.algebra_weights,
-                orbit_weight=choice.orbit_weight,
-            )
+            distance = {
+                "algebra_weights": choice.algebra_weights,
+                "orbit_weight": choice.orbit_weight,
+            }
             if choice.method == "nearest":
-                neighbourhood = geometry.nearest(distance, lifted.mask, choice.count)
+                neighbourhood = geometry.search_nearest(
+                    self.group, lifted, choice.count, **distance
+                )
             else:
                 assert choice.radius is not None
-                neighbourhood = geometry.ball(distance, lifted.mask, choice.radius, choice.count)
+                neighbourhood = geometry.search_ball(
+                    self.group, lifted, choice.radius, choice.count, **distance
+                )
         pairs = geometry.lazy_pairs(
             self.group,
             lifted,
