@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help install run test test-slow lint format bench clean
+.PHONY: help install run test test-slow lint format bench bench-attention clean
 
 help:            ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
 install: $(STAMP)  ## make .venv and install lie_jax with all its extras into it
 
@@ -40,6 +40,9 @@ format: install  ## format the code
 
 bench: install   ## measure training throughput (REFERENCE=path of the PyTorch code to compare)
 	$(BIN)/python -m benchmarks.train_step --case t3-128 $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON))
+
+bench-attention: install  ## time and memory of attention, forward and backward (GROUP=T3, REFERENCE=...)
+	$(BIN)/python -m benchmarks.attention --group $(or $(GROUP),T3) --backward $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON))
 
 clean:           ## remove .venv and caches (runs/ stays)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
