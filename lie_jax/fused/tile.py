@@ -12,6 +12,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
+from lie_jax.fused.products import times, times_transposed
 from lie_jax.fused.terms import Affine, Layers, ScoreTerms
 from lie_jax.typing import Array, Float
 
@@ -60,17 +61,17 @@ def tile_scores(
 
 def mix(weights: Float[Array, "b q k"], values: Float[Array, "b #q o k"]) -> Array:
     """sum_k weights values, accumulated in at least float32: (b, q, o)."""
+    wide = jnp.promote_types(values.dtype, jnp.float32)
     weights = weights.astype(values.dtype)
     if values.shape[1] == 1 and weights.shape[1] != 1:
-        return _mix_shared(weights, values[:, 0])
-    wide = jnp.promote_types(values.dtype, jnp.float32)
-    return jnp.einsum("bqk,bqok->bqo", weights, values, preferred_element_type=wide)
+        return times_transposed(weights, values[:, 0], wide)
+    return times_transposed(weights[:, :, None], values, wide)[:, :, 0]
 
 
 def _dot(query: Float[Array, "b q c"], key: Float[Array, "b #q c k"]) -> Float[Array, "b q k"]:
     if key.shape[1] == 1 and query.shape[1] != 1:
-        return _dot_shared(query, key[:, 0])
-    return jnp.einsum("bqc,bqck->bqk", query, key)
+        return times(query, key[:, 0])
+    return times(query[:, :, None], key)[:, :, 0]
 
 
 def _affine(affine: Affine, features: Array | None) -> Float[Array, "b q o k"]:
@@ -99,61 +100,9 @@ def _layers(terms: ScoreTerms, x: Float[Array, "b q o k"], layers: Layers) -> Ar
     return x
 
 
-# XLA's fast matrix products on a CPU want the left factor to be contracted along its last axis.
-# The three products below are therefore differentiated by hand: their tangents are written such
-# that what JAX makes of them in reverse mode, where the time is spent, has that form.
-
-
-@jax.custom_jvp
 def _times(kernel: Float[Array, "o i"], x: Float[Array, "b q i k"]) -> Float[Array, "b q o k"]:
     """kernel @ x for every cloud and query, as one batched product."""
-    return _batched(_spread(kernel, x), x, 3, 2)
-
-
-@_times.defjvp
-def _times_jvp(primals, tangents):
-    (kernel, x), (dkernel, dx) = primals, tangents
-    return _times(kernel, x), _batched(_spread(kernel.T, x), dx, 2, 2) + _times(dkernel, x)
-
-
-def _spread(kernel: Array, x: Array) -> Array:
-    return jnp.broadcast_to(kernel, (*x.shape[:2], *kernel.shape))
-
-
-def _batched(left: Array, right: Array, left_axis: int, right_axis: int, **kwargs) -> Array:
-    """Matrix products over all but the last two axes, contracted along one axis of each."""
-    batch = tuple(range(left.ndim - 2))
-    numbers = (((left_axis,), (right_axis,)), (batch, batch))
-    return jax.lax.dot_general(left, right, numbers, **kwargs)
-
-
-@jax.custom_jvp
-def _dot_shared(query: Float[Array, "b q c"], key: Float[Array, "b c k"]) -> Float[Array, "b q k"]:
-    return _batched(query, key, 2, 1)
-
-
-@_dot_shared.defjvp
-def _dot_shared_jvp(primals, tangents):
-    (query, key), (dquery, dkey) = primals, tangents
-    change = _batched(dquery, key, 2, 1) + _batched(jnp.swapaxes(query, 1, 2), dkey, 1, 1)
-    return _dot_shared(query, key), change
-
-
-@jax.custom_jvp
-def _mix_shared(
-    weights: Float[Array, "b q k"], values: Float[Array, "b o k"]
-) -> Float[Array, "b q o"]:
-    wide = jnp.promote_types(values.dtype, jnp.float32)
-    return _batched(weights, values, 2, 2, preferred_element_type=wide)
-
-
-@_mix_shared.defjvp
-def _mix_shared_jvp(primals, tangents):
-    (weights, values), (dweights, dvalues) = primals, tangents
-    wide = jnp.promote_types(values.dtype, jnp.float32)
-    change = _batched(dvalues, weights, 2, 2, preferred_element_type=wide)
-    change = jnp.swapaxes(change, 1, 2) + _mix_shared(dweights, values)
-    return _mix_shared(weights, values), change
+    return times(jnp.broadcast_to(kernel, (*x.shape[:2], *kernel.shape)), x)
 
 
 def _sum(x: Array | None, y: Array) -> Array:
