@@ -69,12 +69,11 @@ def lie_attention(
     if implementation == "reference":
         materialised = pairs.materialise()
         return reference_attention(config, weights, queries, keys, values, materialised)
-    if implementation == "pallas":
-        raise NotImplementedError("lie_attention: pallas")
-    return _tiled(config, weights, queries, keys, values, pairs, tiling)
+    return _blockwise(implementation, config, weights, queries, keys, values, pairs, tiling)
 
 
-def _tiled(
+def _blockwise(
+    implementation: Implementation,
     config: AttentionConfig,
     weights: ScoreWeights,
     queries: Array | None,
@@ -83,21 +82,37 @@ def _tiled(
     pairs: LazyPairs,
     tiling: Tiling | None,
 ) -> Array:
-    """The tiled implementation, given any number of batch axes."""
+    """The implementations that never have all pairs in memory; any number of batch axes."""
     batch = pairs.mask.shape[:-1]
     flat = _one_batch_axis(len(batch))
     queries, keys, values = jax.tree.map(flat, (queries, keys, values))
     pairs = jax.tree.map(flat, pairs)
     terms = score_terms(config, weights, queries, keys, pairs, values.dtype)
     values = jnp.moveaxis(values, -2, 0)  # (h, b, m, o)
-    attend = tiled_attention if pairs.neighbourhood is None else neighbour_attention
-    out = attend(terms, values, pairs, config.normalisation, tiling or choose_tiling(pairs))
+    if implementation == "pallas":
+        # Imported here: importing Pallas takes longer than all the rest of the library.
+        from lie_jax.fused import pallas_vjp as kernels
+
+        backend = jax.default_backend()
+        if reason := kernels.unsupported(terms, pairs, values.dtype, backend):
+            raise NotImplementedError(
+                f'lie_attention: implementation="pallas" has not got this case: {reason}'
+            )
+        attend, default = kernels.pallas_attention, kernels.pallas_tiling(backend)
+    else:
+        attend = tiled_attention if pairs.neighbourhood is None else neighbour_attention
+        default = choose_tiling(pairs)
+    out = attend(terms, values, pairs, config.normalisation, tiling or default)
     out = jnp.moveaxis(out, 0, -2)
     return out.reshape(*batch, *out.shape[1:])
 
 
 def choose(pairs: LazyPairs) -> Implementation:
-    """What ``"auto"`` means for these pairs on the default device."""
+    """What ``"auto"`` means for these pairs on the default device.
+
+    The reference below 64 lifted points, where the pairs of all layers fit in the cache together,
+    the tiled form beyond. Never ``"pallas"`` yet: its kernels have not run on a device.
+    """
     points = pairs.mask.shape[-1]
     return "reference" if points < 64 else "tiled"
 

@@ -252,28 +252,55 @@ class _Tree(NamedTuple):
 
 
 def _plant(lifted: LiftedSet, x: Float[Array, "b m d"]) -> _Tree:
-    """Cuts every box at the median along its longest side, until they are small enough."""
+    """The tree's leaves, of at most ``LEAF`` points each."""
     clouds, m = lifted.mask.shape
     levels = max(0, math.ceil(math.log2(m / LEAF)))
-    size = math.ceil(m / 2**levels)
-    missing = 2**levels * size - m
-    index = jnp.broadcast_to(jnp.arange(m + missing, dtype=jnp.int32), (clouds, m + missing))
+    leaves, size = 2**levels, math.ceil(m / 2**levels)
+    missing = leaves * size - m
     x = jnp.pad(x, ((0, 0), (0, missing), (0, 0)))
     mask = jnp.pad(lifted.mask, ((0, 0), (0, missing)))
-    for _ in range(levels):
-        # One row of index, mask and x per box; each row becomes two.
-        box = _Boxes.around(x, mask)
-        longest = jnp.argmax(box.high - box.low, axis=-1)
-        side = jnp.take_along_axis(x, longest[:, None, None], axis=-1)[..., 0]
-        place = jnp.argsort(jnp.where(mask, side, jnp.inf), axis=-1)  # absent points go last
-        index, mask, x = (
-            jax.vmap(lambda v, i: v[i])(v, place).reshape(2 * len(v), -1, *v.shape[2:])
-            for v in (index, mask, x)
-        )
-    cloud = jnp.arange(len(index))[:, None] // 2**levels
-    points = jax.tree.map(lambda v: v.at[cloud, index].get(mode="clip"), lifted)
-    points = dataclasses.replace(points, mask=mask)
-    return _Tree(index, x, points, _Boxes.around(x, mask))
+    place = jax.vmap(lambda x, mask: _halve(x, mask, levels))(x, mask)
+
+    def leaf(values: Array) -> Array:
+        values = jax.vmap(lambda v, i: v.at[i].get(mode="clip"))(values, place)
+        return values.reshape(clouds * leaves, size, *values.shape[2:])
+
+    x, mask = leaf(x), leaf(mask)
+    points = dataclasses.replace(jax.tree.map(leaf, lifted), mask=mask)
+    return _Tree(place.reshape(-1, size), x, points, _Boxes.around(x, mask))
+
+
+def _halve(x: Float[Array, "m d"], mask: Bool[Array, "m"], levels: int) -> Int[Array, "m"]:
+    """An order whose aligned blocks of m / 2^level points are the boxes of the tree.
+
+    Every box is cut at the median along its longest side, absent points last. The points are
+    sorted along every axis once, and stay so in each box: a sort per level costs more, to run
+    and above all to compile.
+    """
+    m = len(x)
+    at = jnp.arange(m, dtype=jnp.int32)
+    order = jnp.argsort(jnp.where(mask, x.T, jnp.inf), axis=-1).astype(jnp.int32)  # (d, m)
+
+    def split(level, order):
+        block = m // 2**level
+        start = at // block * block
+        before = jnp.cumsum(mask[order[0]], dtype=jnp.int32)
+        before = before - before[start] + mask[order[0, start]]  # real ones up to here
+        last = start + jnp.maximum(before[start + block - 1] - 1, 0)
+        side = jax.vmap(lambda x, order: x[order[last]] - x[order[start]])(x.T, order)
+        longest = order[jnp.argmax(side, axis=0), at]
+        is_low = jnp.zeros(m, bool).at[longest].set(at - start < block // 2)
+
+        def keep_sorted(order):
+            low = is_low[order]
+            rank = jnp.cumsum(low, dtype=jnp.int32) - low
+            rank = rank - rank[start]  # of the low ones
+            to = start + jnp.where(low, rank, block // 2 + at - start - rank)
+            return order.at[to].set(order, unique_indices=True)
+
+        return jax.vmap(keep_sorted)(order)
+
+    return jax.lax.fori_loop(0, levels, split, order)[0]
 
 
 def _tree(

@@ -270,6 +270,12 @@ def test_pairs_in_memory_are_for_the_reference():
         lie_attention(config, *arguments[:4], ready, implementation="tiled")
 
 
+def test_pallas_is_refused_by_name_where_it_cannot_run():
+    config, pairs, _, arguments = problem(lj.groups.T(3), OPTIONS["published"])
+    with pytest.raises(NotImplementedError, match="run on a GPU or TPU, got backend 'cpu'"):
+        lie_attention(config, *arguments[:4], pairs, implementation="pallas")
+
+
 def test_models_agree_whatever_the_implementation(key):
     group = lj.groups.SE2()
     config = lj.LieTransformerConfig(

@@ -1,0 +1,240 @@
+"""Neighbour search without the matrix of distances: the same neighbours as with it."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lie_jax as lj
+from lie_jax import geometry
+from lie_jax.geometry import search
+
+T1, T2, T3 = (lj.groups.T(n) for n in (1, 2, 3))
+SE2, SE3, E3 = lj.groups.SE2(), lj.groups.SE3(), lj.groups.E3()
+TREE = [T1, T3, SE2, SE3, E3, lj.groups.Scaling(2), lj.groups.Trivial(3)]
+SCAN = [lj.groups.SO2(), lj.groups.SO3(), lj.groups.RxSO2()]
+
+# Boxes so small that a cloud of some hundred points makes a deep tree.
+SMALL = {"LEAF": 8, "VISITED": 3, "CONSIDERED": 6, "PAIRS": 1000, "SCANNED": 3000}
+USUAL = {name: getattr(search, name) for name in SMALL}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_boxes():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in SMALL.items():
+            patch.setattr(search, name, size)
+        search._search.clear_cache()
+        yield
+        search._search.clear_cache()
+
+
+def lifted_cloud(group, m, batch=(), spread=None, dtype=jnp.float64):
+    """m lifted points, two lifts per point where a point has several."""
+    samples = 2 if group.has_stabiliser else 1
+    shape = (*batch, m // samples, group.space_dim)
+    coords = jax.random.normal(jax.random.key(1), shape, dtype)
+    if spread is not None:
+        coords = spread(coords)
+    points = lj.PointSet(coords, coords)
+    return lj.lift(group, points, key=jax.random.key(2), samples=samples)
+
+
+def with_absent_points(lifted):
+    mask = jax.random.bernoulli(jax.random.key(3), 0.7, lifted.mask.shape)
+    return dataclasses.replace(lifted, mask=mask)
+
+
+def assert_same(group, lifted, found, wanted, weights=None, atol=1e-12):
+    """The neighbours found are real, distinct, and as near as those wanted."""
+    distance = geometry.pair_distance(group, lifted, lifted, **(weights or {}))
+    assert found.indices.shape == wanted.indices.shape
+    assert found.indices.dtype == wanted.indices.dtype
+    m = lifted.mask.shape[-1]
+    assert jnp.all((found.indices >= 0) & (found.indices < m))
+    real = lifted.mask[..., None]
+    rows = [
+        jnp.where(x.mask & real, jnp.take_along_axis(distance, x.indices, axis=-1), jnp.inf)
+        for x in (found, wanted)
+    ]
+    np.testing.assert_allclose(*rows, atol=atol)
+    chosen = jnp.where(found.mask, found.indices, m + jnp.arange(found.indices.shape[-1]))
+    ordered = jnp.sort(chosen, axis=-1)
+    assert jnp.all(ordered[..., 1:] != ordered[..., :-1])
+    is_real = jax.vmap(lambda mask, i: mask[i], (0, 0))(
+        lifted.mask.reshape(-1, m), found.indices.reshape(-1, *found.indices.shape[-2:])
+    )
+    assert jnp.all(is_real.reshape(found.mask.shape) | ~found.mask)
+
+
+@pytest.mark.parametrize("group", TREE + SCAN, ids=str)
+def test_nearest(group):
+    lifted = with_absent_points(lifted_cloud(group, 110, (2,)))
+    assert (search.positions(group, lifted) is None) == (group in SCAN)
+    distance = geometry.pair_distance(group, lifted, lifted)
+    found = geometry.search_nearest(group, lifted, 7)
+    assert_same(group, lifted, found, geometry.nearest(distance, lifted.mask, 7))
+    assert found.mask.any()
+
+
+@pytest.mark.parametrize("group", [T2, SE3, lj.groups.SO3()], ids=str)
+def test_ball(group):
+    lifted = with_absent_points(lifted_cloud(group, 110))
+    distance = geometry.pair_distance(group, lifted, lifted)
+    radius = float(jnp.quantile(distance, 0.05)) + 1e-9
+    found = geometry.search_ball(group, lifted, radius, 7)
+    assert_same(group, lifted, found, geometry.ball(distance, lifted.mask, radius, 7))
+    assert 0 < found.mask.mean() < 1
+
+
+@pytest.mark.parametrize("group", [T2, SE3, E3, lj.groups.Squeeze()], ids=str)
+@pytest.mark.parametrize("last", [0.5, 0.0])
+def test_weights(group, last):
+    lifted = lifted_cloud(group, 100)
+    algebra = (*(-2.0 + 0.3 * i for i in range(group.algebra_dim - 1)), last)
+    weights = {"algebra_weights": algebra, "orbit_weight": 0.7}
+    # Motions have no positions if a direction of translation weighs nothing.
+    is_scanned = last == 0 and group in (SE3, E3)
+    assert (search.positions(group, lifted, **weights) is None) == is_scanned
+    distance = geometry.pair_distance(group, lifted, lifted, **weights)
+    found = geometry.search_nearest(group, lifted, 5, **weights)
+    assert_same(group, lifted, found, geometry.nearest(distance, lifted.mask, 5), weights)
+
+
+@pytest.mark.parametrize("group", [SE2, SE3, E3, lj.groups.Squeeze()], ids=str)
+def test_positions_are_no_farther_apart_than_the_points(group):
+    lifted = lifted_cloud(group, 400)
+    for weights in (None, tuple(1.0 + i for i in range(group.algebra_dim))):
+        x = search.positions(group, lifted, algebra_weights=weights, orbit_weight=0.5)
+        apart = jnp.linalg.norm(x[:, None] - x, axis=-1)
+        distance = geometry.pair_distance(
+            group, lifted, lifted, algebra_weights=weights, orbit_weight=0.5
+        )
+        assert jnp.all(apart <= distance + 1e-12)
+
+
+CLOUDS = {
+    "coincident": lambda x: jnp.zeros_like(x) + 3,
+    "duplicates": lambda x: jnp.repeat(x[::10], 10, axis=0),
+    "clusters": lambda x: x[:1] + x * 10.0 ** -(jnp.arange(len(x)) % 7)[:, None],
+    "line": lambda x: x[:, :1] * jnp.ones(x.shape[-1]),
+    "heavy tail": lambda x: jnp.sinh(4 * x),
+    "far from the origin": lambda x: x + 1e6,
+}
+
+
+@pytest.mark.parametrize("spread", CLOUDS.values(), ids=CLOUDS)
+@pytest.mark.parametrize("group", [T3, SE2], ids=str)
+def test_uneven_clouds(group, spread):
+    lifted = lifted_cloud(group, 200, spread=spread)
+    wanted = geometry.nearest(geometry.pair_distance(group, lifted, lifted), lifted.mask, 6)
+    atol = 1e-8 if spread is CLOUDS["far from the origin"] else 1e-12
+    assert_same(group, lifted, geometry.search_nearest(group, lifted, 6), wanted, atol=atol)
+
+
+@pytest.mark.parametrize(("m", "count"), [(1, 1), (1, 5), (5, 9), (8, 3), (9, 3), (33, 40)])
+def test_sizes(m, count):
+    lifted = with_absent_points(lifted_cloud(T2, m))
+    wanted = geometry.nearest(geometry.pair_distance(T2, lifted, lifted), lifted.mask, count)
+    assert_same(T2, lifted, geometry.search_nearest(T2, lifted, count), wanted)
+
+
+def test_float32_and_two_batch_axes():
+    lifted = lifted_cloud(SE3, 150, (2, 1), dtype=jnp.float32)
+    distance = geometry.pair_distance(SE3, lifted, lifted)
+    found = geometry.search_nearest(SE3, lifted, 10)
+    assert_same(SE3, lifted, found, geometry.nearest(distance, lifted.mask, 10), atol=1e-5)
+
+
+@pytest.mark.parametrize("group", [T2, lj.groups.SO3()], ids=str)
+def test_jit_vmap_and_no_gradient(group):
+    lifted = with_absent_points(lifted_cloud(group, 90, (3,)))
+    eager = geometry.search_nearest(group, lifted, 4)
+    for mapped in (
+        jax.jit(lambda x: geometry.search_nearest(group, x, 4)),
+        jax.vmap(lambda x: geometry.search_nearest(group, x, 4)),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, mapped(lifted), eager)
+
+    def energy(elements):
+        moved = dataclasses.replace(lifted, elements=elements)
+        chosen = geometry.search_nearest(group, moved, 4)
+        pairs = geometry.pair_set(group, moved, neighbourhood=chosen)
+        return jnp.sum(jnp.where(pairs.mask[..., None], pairs.features, 0) ** 2)
+
+    gradient = jax.grad(energy)(lifted.elements)
+    assert jnp.all(jnp.isfinite(gradient))
+    assert jnp.any(gradient != 0)
+
+
+def test_absent_points_are_free_to_hold_anything():
+    lifted = with_absent_points(lifted_cloud(T3, 200))
+    elsewhere = jnp.where(lifted.mask[:, None], lifted.elements, 1e30)
+    moved = dataclasses.replace(lifted, elements=elsewhere)
+    first, second = (geometry.search_nearest(T3, x, 6) for x in (lifted, moved))
+    np.testing.assert_array_equal(first.indices, second.indices)
+    none = dataclasses.replace(lifted, mask=jnp.zeros_like(lifted.mask))
+    assert not geometry.search_nearest(T3, none, 6).mask.any()
+
+
+def test_approximate_scan_finds_most():
+    group = lj.groups.SO3()
+    lifted = lifted_cloud(group, 200)
+    exact = geometry.search_nearest(group, lifted, 8)
+    found = geometry.search_nearest(group, lifted, 8, recall_target=0.9)
+    hits = (found.indices[:, :, None] == exact.indices[:, None, :]).any(-1)
+    assert hits.mean() > 0.8
+    # A tree is exact, whatever is asked.
+    lifted = lifted_cloud(T3, 200)
+    exact, found = (geometry.search_nearest(T3, lifted, 8, recall_target=r) for r in (None, 0.5))
+    np.testing.assert_array_equal(exact.indices, found.indices)
+
+
+def largest_intermediate(jaxpr):
+    sizes = [0]
+    for eqn in jaxpr.eqns:
+        sizes += [math.prod(v.aval.shape) for v in eqn.outvars]
+        sizes += map(largest_intermediate, jax.core.jaxprs_in_params(eqn.params))
+    return max(sizes)
+
+
+@pytest.mark.parametrize("group", [T3, SE3, lj.groups.SO3()], ids=str)
+def test_memory_is_not_quadratic(group, monkeypatch):
+    for name, size in USUAL.items():
+        monkeypatch.setattr(search, name, size)
+    m = 5000
+    lifted = jax.eval_shape(lambda: lifted_cloud(group, m, dtype=jnp.float32))
+
+    def find(lifted):
+        return geometry.search_nearest(group, lifted, 16)
+
+    assert largest_intermediate(jax.make_jaxpr(find)(lifted).jaxpr) < m * m / 4
+    if group == T3:
+        memory = jax.jit(find).lower(lifted).compile().memory_analysis()
+        assert memory.temp_size_in_bytes < m * m / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 0}, "search_ball: count must be an integer of at least 1, got 0"),
+        ({"count": 2.0}, "count must be an integer of at least 1, got 2.0"),
+        ({"radius": 0.0}, "search_ball: radius must be positive, got 0.0"),
+        ({"recall_target": 0.0}, r"recall_target must be in \(0, 1\] or None, got 0.0"),
+        ({"recall_target": 1.5}, r"recall_target must be in \(0, 1\] or None, got 1.5"),
+        ({"orbit_weight": -1.0}, "orbit_weight must be at least 0, got -1.0"),
+        ({"algebra_weights": (1.0,)}, r"algebra_weights must hold 2 numbers for T\(n=2\), got 1"),
+    ],
+)
+def test_bad_arguments(options, message):
+    options = {"radius": 1.0, "count": 2} | options
+    with pytest.raises(ValueError, match=message):
+        geometry.search_ball(T2, lifted_cloud(T2, 4), **options)
+
+
+def test_not_lifted():
+    with pytest.raises(TypeError, match="search_nearest: lifted must be a LiftedSet, got PointSet"):
+        geometry.search_nearest(T2, lj.PointSet(jnp.zeros((3, 2)), jnp.zeros((3, 2))), 2)
