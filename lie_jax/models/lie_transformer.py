@@ -10,7 +10,6 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.core import Tracer
 
 from lie_jax import fused, geometry, masking
 from lie_jax.attention.config import ACTIVATIONS, AttentionConfig, check_option, check_positive
@@ -194,7 +193,7 @@ class LieTransformer(nnx.Module):
                 f"LieTransformer: points.values must have shape (*b, n, {self.config.in_channels})"
                 f", got {points.values.shape}"
             )
-        if not isinstance(points.coords, Tracer):
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(points)):
             points.check_finite()
         config = self.config
         lift_key = neighbour_key = key
