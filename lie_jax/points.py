@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lie_jax.typing import Array, Bool, Float
+from lie_jax.typing import Array, Bool, Float, unchecked
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class PointSet:
     """A batch of point clouds of one static size, the absent points marked by a mask.
@@ -81,6 +82,7 @@ class PointSet:
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class LiftedSet:
     """Point clouds lifted to a group: m = n * samples elements, point-major, sample-minor.

@@ -5,15 +5,15 @@ from typing import Literal, get_args
 import jax.numpy as jnp
 
 from lie_jax.masking import masked_softmax
-from lie_jax.typing import Array, Bool, Float
+from lie_jax.typing import Array, Bool, Float, Validated
 
 Normalisation = Literal["softmax", "mean", "exp_mean"]
 
 
 def normalise(
     scores: Float[Array, "*b h q k"],
-    mask: Bool[Array, "*b q k"],
-    normalisation: Normalisation,
+    mask: Bool[Array, "*b #q k"],
+    normalisation: Validated[Normalisation],
 ) -> Float[Array, "*b h q k"]:
     """Attention weights; 0 where the mask is False, and all 0 in a row without a real key.
 

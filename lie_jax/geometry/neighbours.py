@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from lie_jax.geometry import sampling
 from lie_jax.geometry.pairs import Neighbourhood
-from lie_jax.typing import Array, Bool, Float, PRNGKey
+from lie_jax.typing import Array, Bool, Float, PRNGKey, Validated
 
 
 def nearest(
@@ -30,7 +30,7 @@ def ball(
     radius: float,
     count: int,
     *,
-    key: PRNGKey | None = None,
+    key: Validated[PRNGKey | None] = None,
 ) -> Neighbourhood:
     """At most ``count`` real keys within ``radius`` of each query.
 
@@ -57,14 +57,16 @@ def ball(
 
 
 def random_subset(
-    key: PRNGKey, mask: Bool[Array, "*b k"], count: int, queries: int
+    key: Validated[PRNGKey], mask: Bool[Array, "*b k"], count: int, queries: int
 ) -> Neighbourhood:
     """``count`` real keys drawn for each of ``queries`` queries, without replacement."""
     allowed = jnp.broadcast_to(mask[..., None, :], (*mask.shape[:-1], queries, mask.shape[-1]))
     return _draw("random_subset", key, allowed, count)
 
 
-def _draw(where: str, key: PRNGKey, allowed: Bool[Array, "*b q k"], count: int) -> Neighbourhood:
+def _draw(
+    where: str, key: Validated[PRNGKey], allowed: Bool[Array, "*b q k"], count: int
+) -> Neighbourhood:
     count = _check_count(where, count, allowed.shape[-1])
     key = sampling.check_key(where, key)
     # The largest of independent uniform numbers are a uniform draw without replacement.
