@@ -1,1 +1,1 @@
-"""The three experiments: recipes, command line, evaluation, plots. Uses the public lie_jax only."""
+"""The experiments: recipes, command line, evaluation, plots. Uses the public lie_jax only."""

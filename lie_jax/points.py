@@ -6,10 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lie_jax.typing import Array, Bool, Float
+from lie_jax.typing import Array, Bool, Float, Validated, unchecked
+
+
+def check_mask(where: str, mask: Validated[Array]) -> None:
+    """Masks are never inferred from numbers.
+
+    Raises:
+        TypeError: ``mask`` is not boolean.
+    """
+    dtype = getattr(mask, "dtype", type(mask).__name__)
+    if dtype != jnp.bool_:
+        raise TypeError(f"{where}: mask must have dtype bool (True = real), got {dtype}")
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class PointSet:
     """A batch of point clouds of one static size, the absent points marked by a mask.
@@ -42,8 +54,7 @@ class PointSet:
             object.__setattr__(self, "mask", mask)
         if not hasattr(mask, "dtype"):
             return
-        if mask.dtype != jnp.bool_:
-            raise TypeError(f"PointSet: mask must have dtype bool (True = real), got {mask.dtype}")
+        check_mask("PointSet", mask)
         for name, x in (("coords", coords), ("values", values)):
             if not jnp.issubdtype(x.dtype, jnp.floating) and x.dtype != jax.dtypes.float0:
                 raise TypeError(f"PointSet: {name} must be floating, got dtype {x.dtype}")
@@ -81,6 +92,7 @@ class PointSet:
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class LiftedSet:
     """Point clouds lifted to a group: m = n * samples elements, point-major, sample-minor.
@@ -91,6 +103,9 @@ class LiftedSet:
         values: features, (\\*b, m, c).
         mask: (\\*b, m) bool, True = real.
         samples: lifts per point, static.
+
+    Raises:
+        TypeError: mask is not boolean.
     """
 
     elements: Float[Array, "*b m g"]
@@ -98,3 +113,7 @@ class LiftedSet:
     values: Float[Array, "*b m c"]
     mask: Bool[Array, "*b m"]
     samples: int = dataclasses.field(default=1, metadata={"static": True})
+
+    def __post_init__(self):
+        if hasattr(self.mask, "dtype"):  # not a placeholder of a transformation
+            check_mask("LiftedSet", self.mask)

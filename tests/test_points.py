@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lie_jax as lj
-from lie_jax import attention, masking
+from lie_jax import attention, geometry, masking
 
 X = jnp.ones((2, 3, 4))
 
@@ -106,3 +106,22 @@ def test_import_is_light():
         "lie_jax",
         "wadler_lindig",  # jaxtyping prints with it
     }
+
+
+@pytest.mark.parametrize(
+    ("where", "call"),
+    [
+        ("LiftedSet", lambda mask: lj.LiftedSet(X, X, X, mask)),
+        ("masked_sum", lambda mask: masking.masked_sum(X[..., 0], mask, -1)),
+        ("masked_mean", lambda mask: masking.masked_mean(X[..., 0], mask, -1)),
+        ("masked_max", lambda mask: masking.masked_max(X[..., 0], mask, -1)),
+        ("masked_softmax", lambda mask: masking.masked_softmax(X[..., 0], mask)),
+        ("normalise", lambda mask: attention.normalise(X, mask, "mean")),
+        ("nearest", lambda mask: geometry.nearest(X, mask, 1)),
+        ("ball", lambda mask: geometry.ball(X, mask, 1.0, 1)),
+        ("random_subset", lambda mask: geometry.random_subset(jax.random.key(0), mask, 1, 1)),
+    ],
+)
+def test_masks_must_be_boolean(where, call):
+    with pytest.raises(TypeError, match=rf"{where}: mask must have dtype bool .*, got int32"):
+        call(jnp.ones(X.shape[:-1], jnp.int32))

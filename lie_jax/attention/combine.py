@@ -16,10 +16,10 @@ def read_out(
 
 
 def combine_mlp(
-    content: Float[Array, "*b h q k fc"],
-    location: Float[Array, "*b h q k fl"],
-    weights: Sequence[Float[Array, "h i o"]],
-    biases: Sequence[Float[Array, "h o"]],
+    content: Float[Array, "*b #h q k fc"],
+    location: Float[Array, "*b #h q k fl"],
+    weights: Sequence[Float[Array, "h _i _o"]],
+    biases: Sequence[Float[Array, "h _o"]],
     activation: Activation,
 ) -> Float[Array, "*b h q k"]:
     """Per-head MLP of [content, location]; either may have one entry for all heads."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.attention.normalise import Normalisation
-from lie_jax.typing import Array
+from lie_jax.typing import Array, unchecked
 
 ContentName = Literal[
     "dot_product", "linear_concat", "linear_concat_linear", "relative_position", "none"
@@ -44,6 +44,7 @@ def check_positive(where: str, **values: int) -> None:
             raise ValueError(f"{where}: {name} must be an integer of at least 1, got {value!r}")
 
 
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class AttentionConfig:
     """How a layer turns a pair into a score, and scores into weights.

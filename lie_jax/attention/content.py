@@ -15,7 +15,7 @@ def per_query(queries: Array, keys: Array) -> bool:
 
 
 def dot_product(
-    queries: Float[Array, "*b q h c"], keys: Float[Array, "*b k h c"]
+    queries: Float[Array, "*b q h c"], keys: Float[Array, "..."]
 ) -> Float[Array, "*b h q k"]:
     """q . k / sqrt(c)."""
     formula = "...qhc,...qkhc->...hqk" if per_query(queries, keys) else "...qhc,...khc->...hqk"
@@ -23,7 +23,7 @@ def dot_product(
 
 
 def linear_concat(
-    queries: Float[Array, "*b q h c"], keys: Float[Array, "*b k h c"]
+    queries: Float[Array, "*b q h c"], keys: Float[Array, "..."]
 ) -> Float[Array, "*b h q k f"]:
     """[q, k]: the two projections beside each other, f = 2 c."""
     queries = jnp.moveaxis(queries, -2, -3)[..., :, None, :]  # (*b, h, q, 1, c)
@@ -39,7 +39,7 @@ def linear_concat(
 
 def relative_position(
     queries: Float[Array, "*b q h c"],
-    keys: Float[Array, "*b k h c"],
+    keys: Float[Array, "..."],
     features: Float[Array, "*b q k f"],
     projection: Float[Array, "f h c"],
     projection_bias: Float[Array, "h c"],

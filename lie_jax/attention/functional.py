@@ -10,7 +10,7 @@ from lie_jax.typing import Array, Float
 
 
 def aggregate(
-    weights: Float[Array, "*b h q k"], values: Float[Array, "*b k h c"]
+    weights: Float[Array, "*b h q k"], values: Float[Array, "..."]
 ) -> Float[Array, "*b q h c"]:
     """sum_k weights[h, q, k] values[k, h]; values may be (\\*b, q, k, h, c), one set per query."""
     if values.ndim == weights.ndim + 1:

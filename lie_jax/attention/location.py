@@ -17,12 +17,12 @@ Activation = Callable[[Array], Array]
 
 def per_head_mlp(
     features: Float[Array, "..."],
-    weights: Sequence[Float[Array, "h i o"]],
-    biases: Sequence[Float[Array, "h o"]],
+    weights: Sequence[Float[Array, "h _i _o"]],
+    biases: Sequence[Float[Array, "h _o"]],
     activation: Activation,
     *,
     shared: bool,
-) -> Float[Array, "h o p"]:
+) -> Float[Array, "h _o p"]:
     """MLP with its own weights for each head, the activation after EVERY layer, as published.
 
     Args:
@@ -53,8 +53,8 @@ def pairs_last(features: Float[Array, "*b q k f"]) -> Float[Array, "f p"]:
 
 def location_mlp(
     features: Float[Array, "*b q k f"],
-    weights: Sequence[Float[Array, "h i o"]],
-    biases: Sequence[Float[Array, "h o"]],
+    weights: Sequence[Float[Array, "h _i _o"]],
+    biases: Sequence[Float[Array, "h _o"]],
     activation: Activation,
 ) -> Float[Array, "*b h q k"]:
     """The location MLP of every head at every pair: scores (\\*b, h, q, k).

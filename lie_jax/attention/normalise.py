@@ -5,15 +5,16 @@ from typing import Literal, get_args
 import jax.numpy as jnp
 
 from lie_jax.masking import masked_softmax
-from lie_jax.typing import Array, Bool, Float
+from lie_jax.points import check_mask
+from lie_jax.typing import Array, Bool, Float, Validated
 
 Normalisation = Literal["softmax", "mean", "exp_mean"]
 
 
 def normalise(
     scores: Float[Array, "*b h q k"],
-    mask: Bool[Array, "*b q k"],
-    normalisation: Normalisation,
+    mask: Validated[Bool[Array, "*b #q k"]],
+    normalisation: Validated[Normalisation],
 ) -> Float[Array, "*b h q k"]:
     """Attention weights; 0 where the mask is False, and all 0 in a row without a real key.
 
@@ -28,7 +29,9 @@ def normalise(
 
     Raises:
         ValueError: unknown normalisation.
+        TypeError: mask is not boolean.
     """
+    check_mask("normalise", mask)
     mask = mask[..., None, :, :]
     if normalisation == "softmax":
         return masked_softmax(scores, mask, axis=-1)

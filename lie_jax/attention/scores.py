@@ -7,13 +7,14 @@ import jax.numpy as jnp
 
 from lie_jax.attention import combine, content, location
 from lie_jax.attention.config import ACTIVATIONS, AttentionConfig
-from lie_jax.typing import Array, Float
+from lie_jax.typing import Array, Float, unchecked
 
-MLP = tuple[tuple[Float[Array, "h i o"], ...], tuple[Float[Array, "h o"], ...]]
+MLP = tuple[tuple[Float[Array, "h _i _o"], ...], tuple[Float[Array, "h _o"], ...]]
 """Weights and biases of one MLP per head, layer by layer."""
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class ScoreWeights:
     """Parameters of the scores, beside the projections of queries, keys and values.
@@ -44,7 +45,7 @@ def scores(
     config: AttentionConfig,
     weights: ScoreWeights,
     queries: Float[Array, "*b q h c"] | None,
-    keys: Float[Array, "*b k h c"] | None,
+    keys: Float[Array, "..."] | None,
     features: Float[Array, "*b q k f"],
     heads: int,
 ) -> Float[Array, "*b h q k"]:

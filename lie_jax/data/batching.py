@@ -12,22 +12,24 @@ from functools import cached_property
 import jax
 import numpy as np
 
-from lie_jax.typing import Array, Bool, Int
+from lie_jax.typing import Array, Bool, Int, unchecked
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """Which examples a batch holds.
 
     Args:
-        indices: (b,) int32, rows of the data.
+        indices: (b,) int32, rows of the data; like the mask in NumPy until a jitted function
+            takes the batch.
         mask: (b,) bool, False where an example only fills the batch up.
         size: number of points to pad to; static, so that jit sees one shape per size.
     """
 
-    indices: Int[Array, "b"]
-    mask: Bool[Array, "b"]
+    indices: Int[Array | np.ndarray, "b"]
+    mask: Bool[Array | np.ndarray, "b"]
     size: int = dataclasses.field(metadata={"static": True})
 
 
@@ -147,4 +149,4 @@ class Batches:
         mask = np.arange(self.batch_size) < len(members)
         members = np.pad(members, (0, self.batch_size - len(members)), mode="edge")
         rows = members if self.rows is None else np.asarray(self.rows)[members]
-        return Batch(rows.astype(np.int32), mask, edge)  # pyright: ignore (NumPy until used)
+        return Batch(rows.astype(np.int32), mask, edge)

@@ -12,7 +12,7 @@ from lie_jax.fused.neighbours import neighbour_attention
 from lie_jax.fused.terms import score_terms
 from lie_jax.fused.tiled import Tiling, tiled_attention
 from lie_jax.geometry.pairs import LazyPairs, PairSet
-from lie_jax.typing import Array, Float
+from lie_jax.typing import Array, Float, Validated
 
 Implementation = Literal["reference", "tiled", "pallas", "auto"]
 
@@ -25,7 +25,7 @@ def lie_attention(
     values: Float[Array, "*b m h o"],
     pairs: LazyPairs | PairSet,
     *,
-    implementation: Implementation = "auto",
+    implementation: Validated[Implementation] = "auto",
     tiling: Tiling | None = None,
 ) -> Float[Array, "*b m h o"]:
     """Attention between lifted points.

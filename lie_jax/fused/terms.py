@@ -19,12 +19,13 @@ from lie_jax.attention.config import ACTIVATIONS, AttentionConfig
 from lie_jax.attention.scores import ScoreWeights
 from lie_jax.geometry.pairs import LazyPairs, resolve_embedding
 from lie_jax.masking import masked_mean
-from lie_jax.typing import Array, Float
+from lie_jax.typing import Array, Float, unchecked
 
-Layers = tuple[tuple[Float[Array, "h i o"], Float[Array, "h o"]], ...]
+Layers = tuple[tuple[Float[Array, "h _i _o"], Float[Array, "h _o"]], ...]
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class Affine:
     """An affine function of a pair with o outputs: features + query + key + bias.
@@ -48,6 +49,7 @@ class Affine:
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class ScoreTerms:
     """The score of every pair of a layer, per head.

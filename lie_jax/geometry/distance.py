@@ -14,7 +14,7 @@ def pair_distance(
     queries: LiftedSet,
     keys: LiftedSet,
     *,
-    algebra_weights: tuple[float, ...] | None = None,
+    algebra_weights: tuple[int | float, ...] | None = None,
     orbit_weight: float = 1.0,
 ) -> Float[Array, "*b q k"]:
     """|w log(g_query^-1 g_key)| + orbit_weight |q_query - q_key|, plus 1 per component apart.

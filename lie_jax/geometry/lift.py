@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from lie_jax.geometry import sampling
 from lie_jax.groups import Group
 from lie_jax.points import LiftedSet, PointSet
-from lie_jax.typing import PRNGKey
+from lie_jax.typing import PRNGKey, Validated
 
 LiftMethod = Literal["random", "shared", "grid"]
 
@@ -25,9 +25,9 @@ def lift(
     group: Group,
     points: PointSet,
     *,
-    key: PRNGKey | None = None,
+    key: Validated[PRNGKey | None] = None,
     samples: int = 1,
-    method: LiftMethod = "random",
+    method: Validated[LiftMethod] = "random",
     random_offset: bool = False,
 ) -> LiftedSet:
     """Lifts every point to ``samples`` group elements.
@@ -37,7 +37,8 @@ def lift(
         points: coords (\\*b, n, d), values (\\*b, n, c), mask (\\*b, n).
         key: typed key; needed where the method draws and the stabiliser is not trivial. A
             point's samples depend on the key and on the point's index alone, not on padding
-            or batch mates.
+            or batch mates. So with ``"random"`` another order of the points gives other
+            samples; with ``"shared"`` and ``"grid"`` the order does not matter.
         samples: lifts per point, s; must be 1 where points have a single lift.
         method: ``"random"`` draws Haar samples of the stabiliser for each point; ``"shared"``
             draws one set for each cloud; ``"grid"`` takes the group's deterministic grid.

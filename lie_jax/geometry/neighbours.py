@@ -8,16 +8,18 @@ import jax.numpy as jnp
 
 from lie_jax.geometry import sampling
 from lie_jax.geometry.pairs import Neighbourhood
-from lie_jax.typing import Array, Bool, Float, PRNGKey
+from lie_jax.points import check_mask
+from lie_jax.typing import Array, Bool, Float, PRNGKey, Validated
 
 
 def nearest(
-    distance: Float[Array, "*b q k"], mask: Bool[Array, "*b k"], count: int
+    distance: Float[Array, "*b q k"], mask: Validated[Bool[Array, "*b k"]], count: int
 ) -> Neighbourhood:
     """The ``count`` nearest real keys of each query, the query itself among them.
 
     Where the cloud has fewer points than ``count``, all of them. Choosing has no gradient.
     """
+    check_mask("nearest", mask)
     count = _check_count("nearest", count, distance.shape[-1])
     far = jnp.where(mask[..., None, :], jax.lax.stop_gradient(distance), jnp.inf)
     negative, indices = jax.lax.top_k(-far, count)
@@ -26,11 +28,11 @@ def nearest(
 
 def ball(
     distance: Float[Array, "*b q k"],
-    mask: Bool[Array, "*b k"],
+    mask: Validated[Bool[Array, "*b k"]],
     radius: float,
     count: int,
     *,
-    key: PRNGKey | None = None,
+    key: Validated[PRNGKey | None] = None,
 ) -> Neighbourhood:
     """At most ``count`` real keys within ``radius`` of each query.
 
@@ -47,6 +49,7 @@ def ball(
     """
     if not radius > 0:
         raise ValueError(f"ball: radius must be positive, got {radius!r}")
+    check_mask("ball", mask)
     inside = mask[..., None, :] & (distance <= radius)
     if key is None:
         found = nearest(distance, mask, count)
@@ -57,14 +60,17 @@ def ball(
 
 
 def random_subset(
-    key: PRNGKey, mask: Bool[Array, "*b k"], count: int, queries: int
+    key: Validated[PRNGKey], mask: Validated[Bool[Array, "*b k"]], count: int, queries: int
 ) -> Neighbourhood:
     """``count`` real keys drawn for each of ``queries`` queries, without replacement."""
+    check_mask("random_subset", mask)
     allowed = jnp.broadcast_to(mask[..., None, :], (*mask.shape[:-1], queries, mask.shape[-1]))
     return _draw("random_subset", key, allowed, count)
 
 
-def _draw(where: str, key: PRNGKey, allowed: Bool[Array, "*b q k"], count: int) -> Neighbourhood:
+def _draw(
+    where: str, key: Validated[PRNGKey], allowed: Bool[Array, "*b q k"], count: int
+) -> Neighbourhood:
     count = _check_count(where, count, allowed.shape[-1])
     key = sampling.check_key(where, key)
     # The largest of independent uniform numbers are a uniform draw without replacement.

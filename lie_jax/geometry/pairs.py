@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from lie_jax.groups import Group
 from lie_jax.numerics import safe_norm
 from lie_jax.points import LiftedSet
-from lie_jax.typing import Array, Bool, Float, Int
+from lie_jax.typing import Array, Bool, Float, Int, unchecked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +113,8 @@ def embed_pairs(
 def location_features(
     group: Group,
     elements: Float[Array, "*b q k g"],
-    query_orbit: Float[Array, "*b q q1"],
-    key_orbit: Float[Array, "*b q k q1"],
+    query_orbit: Float[Array, "*b q o"],
+    key_orbit: Float[Array, "*b #q k o"],
     *,
     embedding: EmbeddingName | PairEmbedding = "log",
     norm_bound: float | None = None,
@@ -138,6 +138,7 @@ def location_features(
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class Neighbourhood:
     """Which keys each query attends to, of static size k.
@@ -152,6 +153,7 @@ class Neighbourhood:
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class PairSet:
     """What attention needs to know of the geometry, computed once and used by every layer.
@@ -163,11 +165,12 @@ class PairSet:
     """
 
     features: Float[Array, "*b q k f"]
-    mask: Bool[Array, "*b q k"]
+    mask: Bool[Array, "*b #q k"]
     indices: Int[Array, "*b q k"] | None = None
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class LazyPairs:
     """The pairs of a lifted cloud, not computed yet: memory linear in the number of points.
@@ -282,8 +285,8 @@ def lazy_pairs(
 
 
 def gather_keys(
-    values: Float[Array, "*b m c"], indices: Int[Array, "*b q k"], feature_ndim: int
-) -> Float[Array, "*b q k c"]:
+    values: Float[Array, "..."], indices: Int[Array, "*b q k"], feature_ndim: int
+) -> Float[Array, "..."]:
     """Each query's own keys; the last ``feature_ndim`` axes of ``values`` are features."""
 
     def one_cloud(values, indices):

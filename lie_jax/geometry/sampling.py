@@ -5,10 +5,10 @@ import math
 import jax
 import jax.numpy as jnp
 
-from lie_jax.typing import PRNGKey, Shape
+from lie_jax.typing import PRNGKey, Shape, Validated
 
 
-def check_key(where: str, key: PRNGKey | None) -> PRNGKey:
+def check_key(where: str, key: Validated[PRNGKey | None]) -> PRNGKey:
     """``key``, if it is a typed key.
 
     Raises:

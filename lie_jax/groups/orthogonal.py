@@ -28,13 +28,13 @@ from lie_jax.groups.se2 import SE2
 from lie_jax.groups.se3 import SE3
 from lie_jax.groups.so2 import SO2
 from lie_jax.groups.so3 import SO3
-from lie_jax.typing import Array, Float, PRNGKey, Shape
+from lie_jax.typing import Array, Float, PRNGKey, Shape, Validated
 
 Signs = tuple[int, ...]
 
 
 def reflect(
-    s: Float[Array, "*b"], value: Float[Array, "*b k"], signs: Signs
+    s: Float[Array, "*#b"], value: Float[Array, "*#b k"], signs: Signs
 ) -> Float[Array, "*b k"]:
     """P applied to ``value`` where s = -1, P being multiplication by ``signs``."""
     flips = jnp.asarray(signs, value.dtype)
@@ -174,14 +174,14 @@ class _WithReflection(Group):
     def _matrix_signs(self) -> Signs:
         return self.space_signs + (1,) * (self.matrix_dim - self.space_dim)
 
-    def _split(self, where: str, name: str, value: Array) -> tuple[Array, Array]:
+    def _split(self, where: str, name: str, value: Validated[Array]) -> tuple[Array, Array]:
         value = self._vector(where, name, value, len(self.element_signs) + 1)
         return value[..., :-1], value[..., -1]
 
-    def _vector(self, where: str, name: str, value: Array, size: int) -> Array:
+    def _vector(self, where: str, name: str, value: Validated[Array], size: int) -> Array:
         return _check.last_axes(f"{type(self).__name__}.{where}", name, value, (size,))
 
-    def _matrix(self, where: str, value: Array) -> Array:
+    def _matrix(self, where: str, value: Validated[Array]) -> Array:
         shape = (self.matrix_dim, self.matrix_dim)
         return _check.last_axes(f"{type(self).__name__}.{where}", "matrix", value, shape)
 

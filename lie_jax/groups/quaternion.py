@@ -1,7 +1,8 @@
 """Unit quaternions (w, x, y, z), shared by SO(3) and SE(3).
 
 q and -q are the same rotation. All products are written out: no dot product, so no reduced
-matmul precision (TF32, bfloat16) on an accelerator.
+matmul precision (TF32, bfloat16) on an accelerator. Arguments are not checked here but by the
+functions of so3 and se3.
 """
 
 import math

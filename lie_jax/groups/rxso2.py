@@ -12,18 +12,27 @@ import jax.numpy as jnp
 from jax import lax
 
 from lie_jax.groups import _check
+from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
 from lie_jax.numerics import safe_norm
-from lie_jax.typing import Array, Float, Shape
+from lie_jax.typing import Array, Float, Shape, Validated
 
 
-def compose(g: Float[Array, "*b 2"], h: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
-    """The product of two complex numbers; with h a point of the plane, the action."""
+@checked
+def compose(g: Float[Array, "*#b 2"], h: Float[Array, "*#b 2"]) -> Float[Array, "*#b 2"]:
+    """The product of two complex numbers."""
     a, b = g[..., 0], g[..., 1]
     x, y = h[..., 0], h[..., 1]
     return jnp.stack([a * x - b * y, b * x + a * y], axis=-1)
 
 
+@checked
+def act(g: Float[Array, "*#b 2"], x: Float[Array, "*#b 2"]) -> Float[Array, "*#b 2"]:
+    """The product g x, x being a point of the plane."""
+    return compose(g, x)
+
+
+@checked
 def inverse(g: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     """(a, -b) / (a^2 + b^2), without overflow."""
     # The quotient does not depend on the unit, so the unit carries no derivative.
@@ -33,12 +42,14 @@ def inverse(g: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     return conjugate / (jnp.sum(g * g, axis=-1, keepdims=True) * unit)
 
 
+@checked
 def exp(a: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     """e^(log r) (cos theta, sin theta)."""
     r, theta = jnp.exp(a[..., :1]), a[..., 1]
     return r * jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=-1)
 
 
+@checked
 def log(g: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     """[log |g|, angle of g], the angle in [-pi, pi]: pi on the negative axis, -pi if b is -0.
 
@@ -53,12 +64,20 @@ def log(g: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     return jnp.stack([log_r, jnp.arctan2(b / unit, a / unit)], axis=-1)
 
 
+@checked
 def to_matrix(g: Float[Array, "*b 2"]) -> Float[Array, "*b 2 2"]:
-    """[[a, -b], [b, a]]; with algebra coordinates, the algebra's matrix."""
+    """[[a, -b], [b, a]]."""
     a, b = g[..., 0], g[..., 1]
     return jnp.stack([jnp.stack([a, -b], axis=-1), jnp.stack([b, a], axis=-1)], axis=-2)
 
 
+@checked
+def hat(a: Float[Array, "*b 2"]) -> Float[Array, "*b 2 2"]:
+    """[[log r, -theta], [theta, log r]]."""
+    return to_matrix(a)
+
+
+@checked
 def section(x: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     """The element that carries (1, 0) to x, which is x itself; the identity at 0."""
     is_zero = jnp.all(x == 0, axis=-1, keepdims=True)
@@ -104,40 +123,39 @@ class RxSO2(Group):
         return jnp.broadcast_to(one, (*shape, 2))
 
     def compose(self, g, h):
-        return compose(_pair("compose", "g", g), _pair("compose", "h", h))
+        return compose(g, h)
 
     def inverse(self, g):
-        return inverse(_pair("inverse", "g", g))
+        return inverse(g)
 
     def exp(self, a):
-        return exp(_pair("exp", "a", a))
+        return exp(a)
 
     def log(self, g):
         """[log r, theta], theta in [-pi, pi]; see `log` of the module."""
-        return log(_pair("log", "g", g))
+        return log(g)
 
     def adjoint(self, g):
-        g = _pair("adjoint", "g", g)
+        g = _check.last_axes("RxSO2.adjoint", "g", g, (2,))
         return jnp.broadcast_to(jnp.eye(2, dtype=g.dtype), (*g.shape, 2))
 
     def act(self, g, x):
-        return compose(_pair("act", "g", g), _pair("act", "x", x))
+        return act(g, x)
 
     def section(self, x):
-        return section(_pair("section", "x", x))
+        return section(x)
 
     def orbit(self, x):
-        return _pair("orbit", "x", x)[..., :0]
+        return _check.last_axes("RxSO2.orbit", "x", x, (2,))[..., :0]
 
     def to_matrix(self, g):
-        return to_matrix(_pair("to_matrix", "g", g))
+        return to_matrix(g)
 
     def from_matrix(self, matrix):
         return _matrix("from_matrix", matrix)[..., 0]
 
     def hat(self, a):
-        """[[log r, -theta], [theta, log r]]."""
-        return to_matrix(_pair("hat", "a", a))
+        return hat(a)
 
     def vee(self, matrix):
         return _matrix("vee", matrix)[..., 0]
@@ -146,9 +164,5 @@ class RxSO2(Group):
         return safe_norm(self.log(self.compose(self.inverse(g), h)))
 
 
-def _pair(where: str, name: str, value: Array) -> Array:
-    return _check.last_axes(f"RxSO2.{where}", name, value, (2,))
-
-
-def _matrix(where: str, value: Array) -> Array:
+def _matrix(where: str, value: Validated[Array]) -> Array:
     return _check.last_axes(f"RxSO2.{where}", "matrix", value, (2, 2))

@@ -14,11 +14,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from lie_jax.groups import _check
+from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
 from lie_jax.numerics import safe_norm
-from lie_jax.typing import Array, Float, Shape
+from lie_jax.typing import Array, Float, Shape, Validated
 
 
+@checked
 def scaling_section(x: Float[Array, "*b n"]) -> tuple[Float[Array, "*b 1"], Float[Array, "*b n"]]:
     """Length |x| and direction x / |x|, without overflow or underflow; at 0: 1 and 0.
 
@@ -34,6 +36,7 @@ def scaling_section(x: Float[Array, "*b n"]) -> tuple[Float[Array, "*b 1"], Floa
     return unit * length, jnp.where(is_zero, 0, relative / length)
 
 
+@checked
 def squeeze_section(
     x: Float[Array, "*b 2"],
 ) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 2"]]:
@@ -115,13 +118,13 @@ class _Positive(Group):
     def distance(self, g, h):
         return safe_norm(self.log(self.compose(self.inverse(g), h)))
 
-    def _number(self, where: str, name: str, value: Array) -> Array:
+    def _number(self, where: str, name: str, value: Validated[Array]) -> Array:
         return _check.last_axes(f"{self}.{where}", name, value, (1,))
 
-    def _point(self, where: str, value: Array) -> Array:
+    def _point(self, where: str, value: Validated[Array]) -> Array:
         return _check.last_axes(f"{self}.{where}", "x", value, (self.space_dim,))
 
-    def _matrix(self, where: str, value: Array) -> Array:
+    def _matrix(self, where: str, value: Validated[Array]) -> Array:
         shape = (self.space_dim, self.space_dim)
         return _check.last_axes(f"{self}.{where}", "matrix", value, shape)
 
@@ -142,7 +145,7 @@ class Scaling(_Positive):
         n: dimension of the space, at least 1.
     """
 
-    n: int
+    n: Validated[int]
 
     def __post_init__(self):
         if not (isinstance(self.n, int) and self.n >= 1):

@@ -10,11 +10,13 @@ import dataclasses
 import jax.numpy as jnp
 
 from lie_jax.groups import _check, so2
+from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
 from lie_jax.numerics import cosc, cotc, safe_norm, sinc
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
 
+@checked
 def exp(a: Float[Array, "*b 3"]) -> Float[Array, "*b 4"]:
     """Rotation by θ and translation V u, V = sinc(θ) + (1 - cos θ)/θ J, J the quarter turn."""
     theta, u = a[..., :1], a[..., 1:]
@@ -23,6 +25,7 @@ def exp(a: Float[Array, "*b 3"]) -> Float[Array, "*b 4"]:
     return jnp.concatenate([so2.exp(theta), t], axis=-1)
 
 
+@checked
 def log(g: Float[Array, "*b 4"]) -> Float[Array, "*b 3"]:
     """[θ, V⁻¹ t] with V⁻¹ = (θ/2) cot(θ/2) - (θ/2) J and θ in (-π, π].
 
@@ -34,23 +37,27 @@ def log(g: Float[Array, "*b 4"]) -> Float[Array, "*b 3"]:
     return jnp.concatenate([theta, u], axis=-1)
 
 
+@checked
 def compose(g: Float[Array, "*#b 4"], h: Float[Array, "*#b 4"]) -> Float[Array, "*#b 4"]:
     """(R_g R_h, R_g t_h + t_g)."""
     rotation = so2.compose(g[..., :2], h[..., :2])
     return jnp.concatenate([rotation, act(g, h[..., 2:])], axis=-1)
 
 
+@checked
 def inverse(g: Float[Array, "*b 4"]) -> Float[Array, "*b 4"]:
     """(Rᵀ, -Rᵀ t)."""
     rotation = so2.inverse(g[..., :2])
     return jnp.concatenate([rotation, -so2.act(rotation, g[..., 2:])], axis=-1)
 
 
+@checked
 def act(g: Float[Array, "*#b 4"], x: Float[Array, "*#b 2"]) -> Float[Array, "*#b 2"]:
     """R x + t."""
     return so2.act(g[..., :2], x) + g[..., 2:]
 
 
+@checked
 def adjoint(g: Float[Array, "*b 4"]) -> Float[Array, "*b 3 3"]:
     """[[1, 0], [-J t, R]]."""
     zero = jnp.zeros_like(g[..., :1])
@@ -60,37 +67,43 @@ def adjoint(g: Float[Array, "*b 4"]) -> Float[Array, "*b 3 3"]:
     return jnp.concatenate([left[..., None], right], axis=-1)
 
 
+@checked
 def from_rotation(rotation: Float[Array, "*b 2"]) -> Float[Array, "*b 4"]:
     """The motion that only rotates."""
     return jnp.concatenate([rotation, jnp.zeros_like(rotation)], axis=-1)
 
 
+@checked
 def section(x: Float[Array, "*b 2"]) -> Float[Array, "*b 4"]:
     """The translation by x."""
     return jnp.concatenate([jnp.ones_like(x[..., :1]), jnp.zeros_like(x[..., :1]), x], axis=-1)
 
 
+@checked
 def to_matrix(g: Float[Array, "*b 4"]) -> Float[Array, "*b 3 3"]:
     """The homogeneous matrix [[R, t], [0, 1]]."""
     return _affine(so2.to_matrix(g[..., :2]), g[..., 2:], 1)
 
 
+@checked
 def from_matrix(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 4"]:
     """(R, t) of [[R, t], [0, 1]]."""
     return jnp.concatenate([matrix[..., :2, 0], matrix[..., :2, 2]], axis=-1)
 
 
+@checked
 def hat(a: Float[Array, "*b 3"]) -> Float[Array, "*b 3 3"]:
     """[[θ J, u], [0, 0]]."""
     return _affine(so2.hat(a[..., :1]), a[..., 1:], 0)
 
 
+@checked
 def vee(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 3"]:
     """[θ, u] of [[θ J, u], [0, 0]]."""
     return jnp.concatenate([matrix[..., 1, :1], matrix[..., :2, 2]], axis=-1)
 
 
-def _affine(linear: Array, offset: Array, corner: float) -> Array:
+def _affine(linear: Array, offset: Array, corner: int) -> Array:
     top = jnp.concatenate([linear, offset[..., None]], axis=-1)
     last = jnp.zeros_like(top[..., :1, :]).at[..., -1].set(corner)
     return jnp.concatenate([top, last], axis=-2)
@@ -129,28 +142,28 @@ class SE2(Group):
         return jnp.broadcast_to(one, (*shape, 4))
 
     def compose(self, g, h):
-        return compose(self._in("compose", "g", g), self._in("compose", "h", h))
+        return compose(g, h)
 
     def inverse(self, g):
-        return inverse(self._in("inverse", "g", g))
+        return inverse(g)
 
     def exp(self, a):
-        return exp(self._in("exp", "a", a, (3,)))
+        return exp(a)
 
     def log(self, g):
-        return log(self._in("log", "g", g))
+        return log(g)
 
     def adjoint(self, g):
-        return adjoint(self._in("adjoint", "g", g))
+        return adjoint(g)
 
     def act(self, g, x):
-        return act(self._in("act", "g", g), self._in("act", "x", x, (2,)))
+        return act(g, x)
 
     def section(self, x):
-        return section(self._in("section", "x", x, (2,)))
+        return section(x)
 
     def orbit(self, x):
-        x = self._in("orbit", "x", x, (2,))
+        x = _check.last_axes("SE2.orbit", "x", x, (2,))
         return x[..., :0]
 
     def stabiliser(self, key: PRNGKey, shape: Shape = (), dtype=None):
@@ -160,19 +173,16 @@ class SE2(Group):
         return from_rotation(so2.grid(count, _check.float_dtype(dtype)))
 
     def to_matrix(self, g):
-        return to_matrix(self._in("to_matrix", "g", g))
+        return to_matrix(g)
 
     def from_matrix(self, matrix):
-        return from_matrix(self._in("from_matrix", "matrix", matrix, (3, 3)))
+        return from_matrix(matrix)
 
     def hat(self, a):
-        return hat(self._in("hat", "a", a, (3,)))
+        return hat(a)
 
     def vee(self, matrix):
-        return vee(self._in("vee", "matrix", matrix, (3, 3)))
+        return vee(matrix)
 
     def distance(self, g, h):
         return safe_norm(self.log(self.compose(self.inverse(g), h)))
-
-    def _in(self, where: str, name: str, value: Array, shape: Shape = (4,)) -> Array:
-        return _check.last_axes(f"SE2.{where}", name, value, shape)

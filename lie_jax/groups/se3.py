@@ -10,11 +10,13 @@ import dataclasses
 import jax.numpy as jnp
 
 from lie_jax.groups import _check, quaternion
+from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
 from lie_jax.numerics import cosc, cotc, safe_norm, sincc
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
 
+@checked
 def exp(a: Float[Array, "*b 6"]) -> Float[Array, "*b 7"]:
     """Rotation exp(ω) and translation V u.
 
@@ -27,6 +29,7 @@ def exp(a: Float[Array, "*b 6"]) -> Float[Array, "*b 7"]:
     return jnp.concatenate([quaternion.exp(omega), t], axis=-1)
 
 
+@checked
 def log(g: Float[Array, "*b 7"]) -> Float[Array, "*b 6"]:
     """[ω, V⁻¹ t], ω the logarithm of the rotation.
 
@@ -41,23 +44,27 @@ def log(g: Float[Array, "*b 7"]) -> Float[Array, "*b 6"]:
     return jnp.concatenate([omega, u], axis=-1)
 
 
+@checked
 def compose(g: Float[Array, "*#b 7"], h: Float[Array, "*#b 7"]) -> Float[Array, "*#b 7"]:
     """(R_g R_h, R_g t_h + t_g)."""
     rotation = quaternion.compose(g[..., :4], h[..., :4])
     return jnp.concatenate([rotation, act(g, h[..., 4:])], axis=-1)
 
 
+@checked
 def inverse(g: Float[Array, "*b 7"]) -> Float[Array, "*b 7"]:
     """(Rᵀ, -Rᵀ t)."""
     rotation = quaternion.inverse(g[..., :4])
     return jnp.concatenate([rotation, -quaternion.act(rotation, g[..., 4:])], axis=-1)
 
 
+@checked
 def act(g: Float[Array, "*#b 7"], x: Float[Array, "*#b 3"]) -> Float[Array, "*#b 3"]:
     """R x + t."""
     return quaternion.act(g[..., :4], x) + g[..., 4:]
 
 
+@checked
 def adjoint(g: Float[Array, "*b 7"]) -> Float[Array, "*b 6 6"]:
     """[[R, 0], [hat(t) R, R]]."""
     rotation, t = quaternion.to_matrix(g[..., :4]), g[..., 4:]
@@ -67,38 +74,44 @@ def adjoint(g: Float[Array, "*b 7"]) -> Float[Array, "*b 6 6"]:
     return jnp.concatenate([top, jnp.concatenate([turned, rotation], axis=-1)], axis=-2)
 
 
+@checked
 def from_rotation(rotation: Float[Array, "*b 4"]) -> Float[Array, "*b 7"]:
     """The motion that only rotates."""
     return jnp.concatenate([rotation, jnp.zeros_like(rotation[..., :3])], axis=-1)
 
 
+@checked
 def section(x: Float[Array, "*b 3"]) -> Float[Array, "*b 7"]:
     """The translation by x."""
     return jnp.concatenate([jnp.ones_like(x[..., :1]), jnp.zeros_like(x), x], axis=-1)
 
 
+@checked
 def to_matrix(g: Float[Array, "*b 7"]) -> Float[Array, "*b 4 4"]:
     """The homogeneous matrix [[R, t], [0, 1]]."""
     return _affine(quaternion.to_matrix(g[..., :4]), g[..., 4:], 1)
 
 
+@checked
 def from_matrix(matrix: Float[Array, "*b 4 4"]) -> Float[Array, "*b 7"]:
     """(R, t) of [[R, t], [0, 1]], the quaternion with w >= 0."""
     rotation = quaternion.from_matrix(matrix[..., :3, :3])
     return jnp.concatenate([rotation, matrix[..., :3, 3]], axis=-1)
 
 
+@checked
 def hat(a: Float[Array, "*b 6"]) -> Float[Array, "*b 4 4"]:
     """[[hat(ω), u], [0, 0]]."""
     return _affine(quaternion.hat(a[..., :3]), a[..., 3:], 0)
 
 
+@checked
 def vee(matrix: Float[Array, "*b 4 4"]) -> Float[Array, "*b 6"]:
     """[ω, u] of [[hat(ω), u], [0, 0]]."""
     return jnp.concatenate([quaternion.vee(matrix[..., :3, :3]), matrix[..., :3, 3]], axis=-1)
 
 
-def _affine(linear: Array, offset: Array, corner: float) -> Array:
+def _affine(linear: Array, offset: Array, corner: int) -> Array:
     top = jnp.concatenate([linear, offset[..., None]], axis=-1)
     last = jnp.zeros_like(top[..., :1, :]).at[..., -1].set(corner)
     return jnp.concatenate([top, last], axis=-2)
@@ -137,28 +150,28 @@ class SE3(Group):
         return jnp.broadcast_to(one, (*shape, 7))
 
     def compose(self, g, h):
-        return compose(self._in("compose", "g", g), self._in("compose", "h", h))
+        return compose(g, h)
 
     def inverse(self, g):
-        return inverse(self._in("inverse", "g", g))
+        return inverse(g)
 
     def exp(self, a):
-        return exp(self._in("exp", "a", a, (6,)))
+        return exp(a)
 
     def log(self, g):
-        return log(self._in("log", "g", g))
+        return log(g)
 
     def adjoint(self, g):
-        return adjoint(self._in("adjoint", "g", g))
+        return adjoint(g)
 
     def act(self, g, x):
-        return act(self._in("act", "g", g), self._in("act", "x", x, (3,)))
+        return act(g, x)
 
     def section(self, x):
-        return section(self._in("section", "x", x, (3,)))
+        return section(x)
 
     def orbit(self, x):
-        x = self._in("orbit", "x", x, (3,))
+        x = _check.last_axes("SE3.orbit", "x", x, (3,))
         return x[..., :0]
 
     def stabiliser(self, key: PRNGKey, shape: Shape = (), dtype=None):
@@ -168,19 +181,16 @@ class SE3(Group):
         return from_rotation(quaternion.grid(count, _check.float_dtype(dtype)))
 
     def to_matrix(self, g):
-        return to_matrix(self._in("to_matrix", "g", g))
+        return to_matrix(g)
 
     def from_matrix(self, matrix):
-        return from_matrix(self._in("from_matrix", "matrix", matrix, (4, 4)))
+        return from_matrix(matrix)
 
     def hat(self, a):
-        return hat(self._in("hat", "a", a, (6,)))
+        return hat(a)
 
     def vee(self, matrix):
-        return vee(self._in("vee", "matrix", matrix, (4, 4)))
+        return vee(matrix)
 
     def distance(self, g, h):
         return safe_norm(self.log(self.compose(self.inverse(g), h)))
-
-    def _in(self, where: str, name: str, value: Array, shape: Shape = (7,)) -> Array:
-        return _check.last_axes(f"SE3.{where}", name, value, shape)

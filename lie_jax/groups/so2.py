@@ -12,16 +12,19 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.groups import _check
+from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
 from lie_jax.numerics import safe_norm, unit_vector
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
 
+@checked
 def exp(a: Float[Array, "*b 1"]) -> Float[Array, "*b 2"]:
     """(cos θ, sin θ)."""
     return jnp.concatenate([jnp.cos(a), jnp.sin(a)], axis=-1)
 
 
+@checked
 def log(g: Float[Array, "*b 2"]) -> Float[Array, "*b 1"]:
     """The angle in (-π, π], atan2(sin, cos): the length of (cos, sin) does not matter.
 
@@ -32,45 +35,56 @@ def log(g: Float[Array, "*b 2"]) -> Float[Array, "*b 1"]:
     return jnp.where(angle <= -half_turn, angle + 2 * half_turn, angle)
 
 
+@checked
 def compose(g: Float[Array, "*#b 2"], h: Float[Array, "*#b 2"]) -> Float[Array, "*#b 2"]:
     """The product of complex numbers."""
     c, s = g[..., :1], g[..., 1:]
     return c * h + s * quarter_turn(h)
 
 
+@checked
 def inverse(g: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     """The complex conjugate."""
     return jnp.concatenate([g[..., :1], -g[..., 1:]], axis=-1)
 
 
-act = compose
+@checked
+def act(g: Float[Array, "*#b 2"], x: Float[Array, "*#b 2"]) -> Float[Array, "*#b 2"]:
+    """The rotated vector."""
+    return compose(g, x)
 
 
+@checked
 def quarter_turn(x: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     """x turned by π/2: (-x_1, x_0)."""
     return jnp.concatenate([-x[..., 1:], x[..., :1]], axis=-1)
 
 
+@checked
 def section(x: Float[Array, "*b 2"]) -> Float[Array, "*b 2"]:
     """The rotation that carries (|x|, 0) to x; the identity at the origin."""
     return unit_vector(x, (1.0, 0.0))
 
 
+@checked
 def to_matrix(g: Float[Array, "*b 2"]) -> Float[Array, "*b 2 2"]:
     """[[cos, -sin], [sin, cos]]."""
     return jnp.stack([g, quarter_turn(g)], axis=-1)
 
 
+@checked
 def from_matrix(matrix: Float[Array, "*b 2 2"]) -> Float[Array, "*b 2"]:
     """Its first column."""
     return matrix[..., :, 0]
 
 
+@checked
 def hat(a: Float[Array, "*b 1"]) -> Float[Array, "*b 2 2"]:
     """[[0, -θ], [θ, 0]]."""
     return to_matrix(jnp.concatenate([jnp.zeros_like(a), a], axis=-1))
 
 
+@checked
 def vee(matrix: Float[Array, "*b 2 2"]) -> Float[Array, "*b 1"]:
     """θ of [[0, -θ], [θ, 0]]."""
     return matrix[..., 1, :1]
@@ -126,47 +140,44 @@ class SO2(Group):
         return jnp.broadcast_to(one, (*shape, 2))
 
     def compose(self, g, h):
-        return compose(self._in("compose", "g", g), self._in("compose", "h", h))
+        return compose(g, h)
 
     def inverse(self, g):
-        return inverse(self._in("inverse", "g", g))
+        return inverse(g)
 
     def exp(self, a):
-        return exp(self._in("exp", "a", a, (1,)))
+        return exp(a)
 
     def log(self, g):
-        return log(self._in("log", "g", g))
+        return log(g)
 
     def adjoint(self, g):
-        g = self._in("adjoint", "g", g)
+        g = _check.last_axes("SO2.adjoint", "g", g, (2,))
         return jnp.ones((*g.shape[:-1], 1, 1), g.dtype)
 
     def act(self, g, x):
-        return act(self._in("act", "g", g), self._in("act", "x", x))
+        return act(g, x)
 
     def section(self, x):
-        return section(self._in("section", "x", x))
+        return section(x)
 
     def orbit(self, x):
-        return safe_norm(self._in("orbit", "x", x), keepdims=True)
+        return safe_norm(_check.last_axes("SO2.orbit", "x", x, (2,)), keepdims=True)
 
     def to_matrix(self, g):
-        return to_matrix(self._in("to_matrix", "g", g))
+        return to_matrix(g)
 
     def from_matrix(self, matrix):
-        return from_matrix(self._in("from_matrix", "matrix", matrix, (2, 2)))
+        return from_matrix(matrix)
 
     def hat(self, a):
-        return hat(self._in("hat", "a", a, (1,)))
+        return hat(a)
 
     def vee(self, matrix):
-        return vee(self._in("vee", "matrix", matrix, (2, 2)))
+        return vee(matrix)
 
     def distance(self, g, h):
         return safe_norm(self.log(self.compose(self.inverse(g), h)))
 
     def haar(self, key: PRNGKey, shape: Shape = (), dtype=None):
         return haar(key, shape, _check.float_dtype(dtype))
-
-    def _in(self, where: str, name: str, value: Array, shape: Shape = (2,)) -> Array:
-        return _check.last_axes(f"SO2.{where}", name, value, shape)

@@ -13,24 +13,31 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.groups import _check, quaternion
+from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
-from lie_jax.groups.quaternion import act as act
-from lie_jax.groups.quaternion import compose as compose
-from lie_jax.groups.quaternion import exp as exp
-from lie_jax.groups.quaternion import from_matrix as from_matrix
 from lie_jax.groups.quaternion import grid as grid
 from lie_jax.groups.quaternion import haar as haar
-from lie_jax.groups.quaternion import hat as hat
-from lie_jax.groups.quaternion import inverse as inverse
-from lie_jax.groups.quaternion import log as log
-from lie_jax.groups.quaternion import to_matrix as to_matrix
-from lie_jax.groups.quaternion import vee as vee
 from lie_jax.numerics import safe_norm, unit_vector
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
-adjoint = to_matrix
+exp = checked(quaternion.exp, "so3")
+log = checked(quaternion.log, "so3")
+compose = checked(quaternion.compose, "so3")
+inverse = checked(quaternion.inverse, "so3")
+act = checked(quaternion.act, "so3")
+to_matrix = checked(quaternion.to_matrix, "so3")
+from_matrix = checked(quaternion.from_matrix, "so3")
+hat = checked(quaternion.hat, "so3")
+vee = checked(quaternion.vee, "so3")
 
 
+@checked
+def adjoint(q: Float[Array, "*b 4"]) -> Float[Array, "*b 3 3"]:
+    """The rotation matrix itself."""
+    return quaternion.to_matrix(q)
+
+
+@checked
 def section(x: Float[Array, "*b 3"]) -> Float[Array, "*b 4"]:
     """The shortest rotation that carries (0, 0, |x|) to x; the identity at the origin.
 
@@ -40,6 +47,7 @@ def section(x: Float[Array, "*b 3"]) -> Float[Array, "*b 4"]:
     return quaternion.from_z_axis(unit_vector(x, (0.0, 0.0, 1.0)))
 
 
+@checked
 def about_z(half_angle: Float[Array, "*b"]) -> Float[Array, "*b 4"]:
     """The rotation about z by twice ``half_angle``."""
     c, s = jnp.cos(half_angle), jnp.sin(half_angle)
@@ -82,28 +90,28 @@ class SO3(Group):
         return jnp.broadcast_to(one, (*shape, 4))
 
     def compose(self, g, h):
-        return compose(self._in("compose", "g", g), self._in("compose", "h", h))
+        return compose(g, h)
 
     def inverse(self, g):
-        return inverse(self._in("inverse", "g", g))
+        return inverse(g)
 
     def exp(self, a):
-        return exp(self._in("exp", "a", a, (3,)))
+        return exp(a)
 
     def log(self, g):
-        return log(self._in("log", "g", g))
+        return log(g)
 
     def adjoint(self, g):
-        return adjoint(self._in("adjoint", "g", g))
+        return adjoint(g)
 
     def act(self, g, x):
-        return act(self._in("act", "g", g), self._in("act", "x", x, (3,)))
+        return act(g, x)
 
     def section(self, x):
-        return section(self._in("section", "x", x, (3,)))
+        return section(x)
 
     def orbit(self, x):
-        return safe_norm(self._in("orbit", "x", x, (3,)), keepdims=True)
+        return safe_norm(_check.last_axes("SO3.orbit", "x", x, (3,)), keepdims=True)
 
     def stabiliser(self, key: PRNGKey, shape: Shape = (), dtype=None):
         dtype = _check.float_dtype(dtype)
@@ -114,22 +122,19 @@ class SO3(Group):
         return about_z(jnp.arange(count, dtype=dtype) * (math.pi / count))
 
     def to_matrix(self, g):
-        return to_matrix(self._in("to_matrix", "g", g))
+        return to_matrix(g)
 
     def from_matrix(self, matrix):
-        return from_matrix(self._in("from_matrix", "matrix", matrix, (3, 3)))
+        return from_matrix(matrix)
 
     def hat(self, a):
-        return hat(self._in("hat", "a", a, (3,)))
+        return hat(a)
 
     def vee(self, matrix):
-        return vee(self._in("vee", "matrix", matrix, (3, 3)))
+        return vee(matrix)
 
     def distance(self, g, h):
         return safe_norm(self.log(self.compose(self.inverse(g), h)))
 
     def haar(self, key: PRNGKey, shape: Shape = (), dtype=None):
         return haar(key, shape, _check.float_dtype(dtype))
-
-    def _in(self, where: str, name: str, value: Array, shape: Shape = (4,)) -> Array:
-        return _check.last_axes(f"SO3.{where}", name, value, shape)

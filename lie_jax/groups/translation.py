@@ -10,11 +10,13 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from lie_jax.groups import _check
+from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
 from lie_jax.numerics import safe_norm
-from lie_jax.typing import Array, Float, PRNGKey, Shape
+from lie_jax.typing import Array, Float, PRNGKey, Shape, Validated
 
 
+@checked
 def to_matrix(t: Float[Array, "*b n"]) -> Float[Array, "*b r r"]:
     """The homogeneous matrix [[1, t], [0, 1]]."""
     n = t.shape[-1]
@@ -22,6 +24,7 @@ def to_matrix(t: Float[Array, "*b n"]) -> Float[Array, "*b r r"]:
     return eye.at[..., :n, n].set(t)
 
 
+@checked
 def hat(a: Float[Array, "*b n"]) -> Float[Array, "*b r r"]:
     """The algebra matrix [[0, a], [0, 0]]."""
     n = a.shape[-1]
@@ -37,7 +40,7 @@ class T(Group):
         n: dimension of the space, at least 1.
     """
 
-    n: int
+    n: Validated[int]
     is_abelian: ClassVar[bool] = True
     log_is_additive: ClassVar[bool] = True
 
@@ -113,10 +116,10 @@ class T(Group):
     def distance(self, g, h):
         return safe_norm(self.compose(self.inverse(g), h))
 
-    def _vector(self, where: str, name: str, value: Array) -> Array:
+    def _vector(self, where: str, name: str, value: Validated[Array]) -> Array:
         return _check.last_axes(f"T({self.n}).{where}", name, value, (self.n,))
 
-    def _matrix(self, where: str, value: Array) -> Array:
+    def _matrix(self, where: str, value: Validated[Array]) -> Array:
         shape = (self.n + 1, self.n + 1)
         return _check.last_axes(f"T({self.n}).{where}", "matrix", value, shape)
 
@@ -132,7 +135,7 @@ class Trivial(Group):
         n: dimension of the space, at least 1.
     """
 
-    n: int
+    n: Validated[int]
     is_abelian: ClassVar[bool] = True
     log_is_additive: ClassVar[bool] = True
     is_compact: ClassVar[bool] = True
@@ -218,8 +221,8 @@ class Trivial(Group):
         del key
         return self.identity(shape, dtype)
 
-    def _empty(self, where: str, name: str, value: Array) -> Array:
+    def _empty(self, where: str, name: str, value: Validated[Array]) -> Array:
         return _check.last_axes(f"Trivial({self.n}).{where}", name, value, (0,))
 
-    def _matrix(self, where: str, value: Array) -> Array:
+    def _matrix(self, where: str, value: Validated[Array]) -> Array:
         return _check.last_axes(f"Trivial({self.n}).{where}", "matrix", value, (self.n, self.n))

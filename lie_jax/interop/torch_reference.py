@@ -80,9 +80,10 @@ def _attention(
         "value": read.linear(f"{prefix}input_linear"),
         "output": read.linear(f"{prefix}output_linear"),
     }
-    # Two generations of published layers name the same parts differently.
+    # Two generations of published layers name the same parts differently. In the second, the MLP
+    # is the second module of a sequence.
     if config.combination == "mlp":
-        features, location = f"{kernel}feature_featurisation", f"{kernel}location_featurisation"
+        features, location = f"{kernel}feature_featurisation", f"{kernel}location_featurisation.1"
     else:
         features, location = f"{kernel}feature_kernel", f"{kernel}location_kernel"
 

@@ -22,13 +22,14 @@ from lie_jax.groups import Group
 from lie_jax.nn.block import Block, BlockNorm
 from lie_jax.nn.layers import linear
 from lie_jax.points import LiftedSet, PointSet
-from lie_jax.typing import Array, Float, PRNGKey
+from lie_jax.typing import Array, Float, PRNGKey, Validated, unchecked
 
 HeadName = Literal["pool_mlp", "linear_pool"]
 PoolingName = Literal["mean", "sum", "max", "none"]
 NeighbourName = Literal["all", "nearest", "ball", "random"]
 
 
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class NeighbourConfig:
     """Which keys each query attends to.
@@ -58,6 +59,7 @@ class NeighbourConfig:
             )
 
 
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class LieTransformerConfig:
     """Sizes and options of a `LieTransformer`.
@@ -144,7 +146,7 @@ class LieTransformer(nnx.Module):
         TypeError: ``group`` is not a Group, for instance a class instead of an instance.
     """
 
-    def __init__(self, config: LieTransformerConfig, *, group: Group, rngs: nnx.Rngs):
+    def __init__(self, config: LieTransformerConfig, *, group: Validated[Group], rngs: nnx.Rngs):
         if not isinstance(group, Group):
             raise TypeError(
                 f"LieTransformer: group must be a lie_jax.groups.Group such as T(3), got {group!r}"
@@ -171,7 +173,7 @@ class LieTransformer(nnx.Module):
         self.head = nnx.List([linear(a, b, **kwargs) for a, b in itertools.pairwise(sizes)])
 
     def __call__(
-        self, points: PointSet, *, key: PRNGKey | None = None, train: bool = False
+        self, points: PointSet, *, key: Validated[PRNGKey | None] = None, train: bool = False
     ) -> Float[Array, "*b o"]:
         """Outputs of every cloud, or of every point where nothing is pooled.
 
@@ -194,7 +196,7 @@ class LieTransformer(nnx.Module):
                 f"LieTransformer: points.values must have shape (*b, n, {self.config.in_channels})"
                 f", got {points.values.shape}"
             )
-        if not isinstance(points.coords, Tracer):
+        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(points)):
             points.check_finite()
         config = self.config
         lift_key = neighbour_key = key
@@ -211,7 +213,7 @@ class LieTransformer(nnx.Module):
         return self.from_lifted(lifted, key=neighbour_key, train=train)
 
     def from_lifted(
-        self, lifted: LiftedSet, *, key: PRNGKey | None = None, train: bool = False
+        self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None, train: bool = False
     ) -> Float[Array, "*b o"]:
         """As the model itself, after the lift: exactly invariant to ``elements -> g elements``."""
         act = ACTIVATIONS[self.config.attention.activation]
@@ -228,7 +230,9 @@ class LieTransformer(nnx.Module):
             x = jnp.where(lifted.mask[..., :: lifted.samples, None], x, 0)
         return x.astype(lifted.values.dtype)
 
-    def pairs(self, lifted: LiftedSet, *, key: PRNGKey | None = None) -> PairSet | LazyPairs:
+    def pairs(
+        self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None
+    ) -> PairSet | LazyPairs:
         """The pairs that every block sees, in memory already if the reference shall use them."""
         config, choice = self.config, self.config.neighbours
         neighbourhood = None

@@ -22,7 +22,7 @@ def size(value: Array, axes: int) -> Array:
     return jnp.max(jnp.abs(value), axis=last, initial=1)
 
 
-def largest_error(got: Array, want: Array | float, scale, axes: int | None = None) -> Array:
+def largest_error(got: Array, want: Array | int | float, scale, axes: int | None = None) -> Array:
     """The largest |got - want| / scale, ``scale`` having all but the last ``axes`` axes."""
     difference = jnp.abs(got - want)
     axes = difference.ndim if axes is None else axes

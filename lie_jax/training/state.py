@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lie_jax.typing import Array, Int, PyTree
+from lie_jax.typing import Array, Int, PyTree, unchecked
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class TrainState:
     """Everything a run needs to go on, but for its key, which is derived from the seed.

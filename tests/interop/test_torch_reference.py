@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,3 +163,34 @@ def test_orbit_coordinates_keep_their_sign():
         weights |= {f"{stem}.weight": np.ones(size), f"{stem}.bias": np.ones((2, size[2]))}
     params = lj.interop.load_torch_attention(weights, config, group=lj.groups.SO2())
     np.testing.assert_array_equal(params["location_mlp"]["weights"][0][0, :, 0], [-1, 1, 1])
+
+
+def named_as_published(params):
+    """Our parameters of a layer with location "mlp" and combination "mlp", named as in PyTorch."""
+    weights = {}
+    for ours, theirs in {
+        "value": "input_linear",
+        "output": "output_linear",
+        "query": "kernel.feature_featurisation.fc_q",
+        "key": "kernel.feature_featurisation.fc_k",
+    }.items():
+        weights[f"{theirs}.weight"] = params[ours]["kernel"].T
+        weights[f"{theirs}.bias"] = params[ours]["bias"]
+    for ours, theirs in {
+        "location_mlp": "kernel.location_featurisation.1",
+        "combine_mlp": "kernel.location_feature_combination.1",
+    }.items():
+        for i, (weight, bias) in enumerate(
+            zip(params[ours]["weights"].values(), params[ours]["biases"].values(), strict=True)
+        ):
+            stem = f"{theirs}.LinNormAct_{i + 1}.linear.module"
+            flipped = -weight if (ours, i) == ("location_mlp", 0) else weight
+            weights |= {f"{stem}.weight": flipped, f"{stem}.bias": bias}
+    return weights
+
+
+def test_location_mlp_combined_by_an_mlp():
+    config = dataclasses.replace(BASE, combination="mlp")
+    params = layer(config)[1]
+    loaded = lj.interop.load_torch_attention(named_as_published(params), config)
+    chex.assert_trees_all_equal(loaded, params)

@@ -304,3 +304,27 @@ def test_random_neighbours(key):
     points = cloud(group)
     np.testing.assert_array_equal(model(points, key=key), model(points, key=key))
     assert jnp.abs(model(points, key=key) - model(points, key=jax.random.key(1))).max() > 0
+
+
+def test_transformations_of_values_or_mask_alone():
+    """The coordinates stay concrete, the check of finite points must see that the rest is not."""
+    apply, params = lj.functional(build(lj.groups.T(2)))
+    points = cloud(lj.groups.T(2))
+    wanted = apply(params, points)
+
+    def of_values(values):
+        return apply(params, dataclasses.replace(points, values=values))
+
+    def of_mask(mask):
+        return apply(params, dataclasses.replace(points, mask=mask))
+
+    def close(got):
+        np.testing.assert_allclose(got, wanted, atol=1e-12)
+
+    close(jax.jit(of_values)(points.values))
+    close(jax.jit(of_mask)(points.mask))
+    many = jax.vmap(of_values)(jnp.stack([points.values, 2 * points.values]))
+    close(many[0])
+    gradient = jax.grad(lambda values: of_values(values).sum())(points.values)
+    assert jnp.all(jnp.isfinite(gradient))
+    assert jnp.abs(gradient).max() > 0

@@ -10,13 +10,14 @@ from lie_jax.data.batching import Batch
 from lie_jax.data.qm9.molecules import Molecules
 from lie_jax.data.qm9.properties import CHARGES
 from lie_jax.points import PointSet
-from lie_jax.typing import Array, Float, Int
+from lie_jax.typing import Array, Float, UInt8, unchecked
 
 CHANNELS = 3 * len(CHARGES)
 """Features of an atom."""
 
 
 @jax.tree_util.register_dataclass
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class MoleculeArrays:
     """Molecules on the device.
@@ -27,7 +28,7 @@ class MoleculeArrays:
         targets: (n, t) float32.
     """
 
-    charges: Int[Array, "n 29"]
+    charges: UInt8[Array, "n 29"]
     positions: Float[Array, "n 29 3"]
     targets: Float[Array, "n t"]
 
@@ -51,7 +52,7 @@ def to_device(molecules: Molecules, targets: np.ndarray) -> MoleculeArrays:
     )
 
 
-def atom_features(charges: Int[Array, "*b n"]) -> Float[Array, "*b n 15"]:
+def atom_features(charges: UInt8[Array, "*b n"]) -> Float[Array, "*b n 15"]:
     """one_hot(element) * [1, c, c²] with c = charge / 9; channel 3 * element + power."""
     c = charges.astype(jnp.float32)[..., None] / max(CHARGES)
     one_hot = charges[..., None] == jnp.asarray(CHARGES, charges.dtype)

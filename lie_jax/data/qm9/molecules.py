@@ -63,7 +63,7 @@ def load(
 ) -> Molecules:
     """All 130,831 characterised molecules in the order of their index.
 
-    The first call reads the source (10 to 20 s) and writes the cache; later ones read that.
+    The first call reads the source (about 5 s) and writes the cache; later ones read that.
 
     Args:
         data_dir: where the cache lies, see `cache_dir`.

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lie_jax.data.qm9.properties import ATOM_ENERGIES, LABELS, MAX_ATOMS, SYMBOLS
+from lie_jax.typing import Validated
 
 SourceName = Literal["qm9pack", "download"]
 
@@ -48,7 +49,7 @@ DOWNLOAD_HELP = (
 )
 
 
-def read(source: SourceName, manual_dir: str | Path | None = None) -> Columns:
+def read(source: Validated[SourceName], manual_dir: str | Path | None = None) -> Columns:
     """All characterised molecules from a source.
 
     Args:
@@ -253,5 +254,5 @@ class _Lazy:
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, i: int):
+    def __getitem__(self, i: int | np.integer):
         return self._make(self._items[i])
