@@ -36,7 +36,7 @@ def table(result: dict[str, Any]) -> Table:
     out.add_column(f"mean absolute error ({unit})", justify="right")
     out.add_column("of ridge", justify="right")
     for name, error, style in (
-        ("mean of the training molecules", result["mean_mae"], None),
+        ("mean of the whole train split", result["mean_mae"], None),
         ("ridge regression on atom counts", ridge, None),
         (f"LieTransformer ({result['parameters']:,} parameters)", result["mae"], "bold"),
     ):
@@ -70,17 +70,21 @@ def parity_plot(run: RunFolder, result: dict[str, Any]) -> None:
 
 
 def learning_curve(run: RunFolder, result: dict[str, Any]) -> None:
-    """Validation error by epoch beside the baselines, written to learning_curve.png."""
+    """Validation error by epoch beside the baselines, written to learning_curve.png.
+
+    A log without validations leaves the baselines and the test error.
+    """
     records = [r for r in run.log.read() if "validation_mae" in r]
     unit = result["unit"]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
         epochs = [r["epoch"] for r in records]
-        axes.plot(epochs, [r["validation_mae"] for r in records], "o-", color=BLUE, markersize=4)
-        axes.annotate(
-            "validation", (epochs[0], records[0]["validation_mae"]), xytext=(6, 4),
-            textcoords="offset points", color=BLUE,
-        )  # fmt: skip
+        errors = [r["validation_mae"] for r in records]
+        axes.plot(epochs, errors, "o-", color=BLUE, markersize=4)
+        for start in list(zip(epochs, errors, strict=True))[:1]:
+            axes.annotate(
+                "validation", start, xytext=(6, 4), textcoords="offset points", color=BLUE
+            )
         lines = (("mean_mae", "mean", GREY), ("ridge_mae", "ridge on atom counts", ORANGE))
         for key, label, colour in lines:
             axes.axhline(result[key], color=colour, linewidth=1.2)
@@ -88,9 +92,10 @@ def learning_curve(run: RunFolder, result: dict[str, Any]) -> None:
                 label, (1, result[key]), xycoords=("axes fraction", "data"), ha="right",
                 xytext=(0, 3), textcoords="offset points", color=colour,
             )  # fmt: skip
-        axes.plot(epochs[-1], result["mae"], "D", color="black", markersize=5, zorder=5)
+        end = (epochs[-1] if epochs else 0, result["mae"])
+        axes.plot(*end, "D", color="black", markersize=5, zorder=5)
         axes.annotate(
-            f"test {result['mae']:.4g}", (epochs[-1], result["mae"]), xytext=(-6, -12),
+            f"test {result['mae']:.4g}", end, xytext=(-6, -12),
             textcoords="offset points", ha="right",
         )  # fmt: skip
         axes.set(xlabel="epoch", ylabel=f"mean absolute error of {result['target']} ({unit})")

@@ -302,6 +302,7 @@ def scores_on_tile(
         score = location if content is None else content
     else:
         score = content + location if terms.combination == "sum" else content * location
+    assert score is not None
     return jnp.broadcast_to(score, shape)
 
 

@@ -84,7 +84,7 @@ def pallas_attention(
     elements = pairs.elements.reshape(clouds, m, -1)
     embedding = Embedding.of(pairs)
     plan = make_plan(terms, values.dtype, elements, embedding, normalisation, tiling, target)
-    return _attend(plan, terms, values, elements, pairs.mask)
+    return _attend(plan, terms, values, elements, pairs.mask)[0]
 
 
 def pallas_tiling(backend: str) -> Tiling:
@@ -164,11 +164,8 @@ def _check_tiling(tiling: Tiling, target: Target) -> None:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(plan: Plan, terms: ScoreTerms, values: Array, elements: Array, mask: Array) -> Array:
-    return _forward(plan, terms, values, elements, mask)[0]
-
-
-def _forward(plan: Plan, terms: ScoreTerms, values: Array, elements: Array, mask: Array):
+def _attend(plan: Plan, terms: ScoreTerms, values: Array, elements: Array, mask: Array):
+    """The output, and what the backward pass wants to know of it, which has no derivative."""
     query, key, parameters = pack(plan, terms, values, elements)
     out, lse = forward(plan, query, key | {"mask": mask_side(plan, mask)}, parameters)
     _, _, m, size = values.shape
@@ -177,13 +174,15 @@ def _forward(plan: Plan, terms: ScoreTerms, values: Array, elements: Array, mask
 
 
 def _attend_fwd(plan: Plan, *inputs):
-    out, saved = _forward(plan, *inputs)
-    return out, (inputs, saved)
+    # Through the rule again, so that it can be differentiated once more.
+    out, saved = _attend(plan, *inputs)
+    return (out, saved), (inputs, saved)
 
 
-def _attend_bwd(plan: Plan, residuals, cotangent):
+def _attend_bwd(plan: Plan, residuals, cotangents):
     inputs, saved = residuals
-    return (*_pullback(plan, inputs, saved, cotangent), None)
+    found: Any = _pullback(plan, inputs, saved, cotangents[0])
+    return (*found, None)
 
 
 _attend.defvjp(_attend_fwd, _attend_bwd)

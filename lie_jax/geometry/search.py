@@ -57,8 +57,8 @@ def search_nearest(
 ) -> Neighbourhood:
     """The ``count`` nearest real points of each lifted point, itself among them.
 
-    As ``nearest(pair_distance(group, lifted, lifted), lifted.mask, count)``, but for the order
-    of points at equal distance, and what stands in the rows of absent points.
+    As ``nearest(pair_distance(group, lifted, lifted), lifted.mask, count)``, up to the choice
+    among points at equal distance; absent points are given no neighbours, masked indices are 0.
 
     Args:
         group: the group.
@@ -167,7 +167,7 @@ def _check(where: str, group: Group, lifted: LiftedSet, options: _Options) -> _O
 # Compiled as a whole: outside jit, every call would compile its loops again.
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _search(group: Group, lifted: LiftedSet, options: _Options) -> Neighbourhood:
-    batch = lifted.mask.shape[:-1]
+    real, batch = lifted.mask, lifted.mask.shape[:-1]
     lifted = dataclasses.replace(lifted, values=lifted.values[..., :0])  # not to be moved about
     lifted = jax.tree.map(
         lambda x: lax.stop_gradient(x).reshape(math.prod(batch), *x.shape[len(batch) :]), lifted
@@ -176,7 +176,9 @@ def _search(group: Group, lifted: LiftedSet, options: _Options) -> Neighbourhood
     distance = functools.partial(_distance, group, **weights)
     x = positions(group, lifted, **weights)
     found = _scan(distance, lifted, options) if x is None else _tree(distance, lifted, x, options)
-    return Neighbourhood(*(values.reshape(*batch, *values.shape[1:]) for values in found))
+    indices, mask = (values.reshape(*batch, *values.shape[1:]) for values in found)
+    mask = mask & real[..., None]
+    return Neighbourhood(jnp.where(mask, indices, 0), mask)
 
 
 def _distance(
@@ -281,26 +283,28 @@ def _halve(x: Float[Array, "m d"], mask: Bool[Array, "m"], levels: int) -> Int[A
     at = jnp.arange(m, dtype=jnp.int32)
     order = jnp.argsort(jnp.where(mask, x.T, jnp.inf), axis=-1).astype(jnp.int32)  # (d, m)
 
-    def split(level, order):
-        block = m // 2**level
-        start = at // block * block
-        before = jnp.cumsum(mask[order[0]], dtype=jnp.int32)
-        before = before - before[start] + mask[order[0, start]]  # real ones up to here
-        last = start + jnp.maximum(before[start + block - 1] - 1, 0)
+    def split(state, block):
+        order, real = state  # real: how many points of the box at each place are not absent
+        half, start = block // 2, at // block * block
+        last = start + jnp.maximum(real - 1, 0)
         side = jax.vmap(lambda x, order: x[order[last]] - x[order[start]])(x.T, order)
         longest = order[jnp.argmax(side, axis=0), at]
-        is_low = jnp.zeros(m, bool).at[longest].set(at - start < block // 2)
+        is_low = jnp.zeros(m, bool).at[longest].set(at - start < half)
 
         def keep_sorted(order):
             low = is_low[order]
             rank = jnp.cumsum(low, dtype=jnp.int32) - low
             rank = rank - rank[start]  # of the low ones
-            to = start + jnp.where(low, rank, block // 2 + at - start - rank)
+            to = jnp.where(low, start + rank, half + at - rank)
             return order.at[to].set(order, unique_indices=True)
 
-        return jax.vmap(keep_sorted)(order)
+        real = jnp.where(at - start < half, jnp.minimum(real, half), jnp.maximum(real - half, 0))
+        return (jax.vmap(keep_sorted)(order), real), None
 
-    return jax.lax.fori_loop(0, levels, split, order)[0]
+    real = jnp.full(m, jnp.sum(mask, dtype=jnp.int32))
+    blocks = jnp.asarray([m // 2**level for level in range(levels)], jnp.int32)
+    (order, _), _ = lax.scan(split, (order, real), blocks)
+    return order[0]
 
 
 def _tree(

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from lie_jax.training.step import Step
 from lie_jax.typing import PRNGKey
 
 
+@runtime_checkable
 class Epochs(Protocol):
     """Batches by epoch, as `lie_jax.data.Batches` gives them."""
 
@@ -49,7 +50,7 @@ def fit(
 
     The number of a step fixes its batch and its random numbers, so a run that is resumed from
     a checkpoint makes the same updates as one that was never interrupted, bit for bit on one
-    machine.
+    machine, and, killed at any moment, leaves the same log.
 
     Args:
         state: where to start; its buffers are donated to the first step.
@@ -61,7 +62,7 @@ def fit(
         evaluate: validation metrics of a state, called at the end of epochs.
         evaluate_every: in epochs; the last one is always evaluated.
         log: gets the mean loss of every ``log_every`` steps, and what ``evaluate`` gives.
-        checkpoints: the state is saved at the end of every epoch.
+        checkpoints: the state is saved at the end of every epoch, after ``evaluate``.
         checkpoint_every: also every so many steps.
         progress: called after every step with what is known; must return fast.
         stop_after: return after this many steps of this call, to try out an interruption.
@@ -81,13 +82,14 @@ def fit(
     window = _Window(now)
     latest: dict[str, float] = {}
 
-    def flush(final: bool) -> None:
-        if window.metrics:
-            latest.update(window.close(now))
-            if log is not None:
-                log.write(now, epoch=now / per_epoch, **_train_metrics(latest))
-        if checkpoints is not None and final:
-            checkpoints.save(state)
+    def write(epoch: int | float, metrics: Mapping[str, float]) -> None:
+        latest.update(metrics)
+        if log is not None:
+            log.write(now, epoch=epoch, **metrics)
+
+    def show() -> None:
+        if progress is not None:
+            progress(now, total, latest)
 
     for epoch in range(now // per_epoch, epochs):
         for place, batch in enumerate(batches.epoch(epoch)):
@@ -97,29 +99,23 @@ def fit(
             now += 1
             window.add(metrics)
             end_of_epoch = now % per_epoch == 0
-            save = end_of_epoch or (checkpoint_every is not None and now % checkpoint_every == 0)
+            stop = stop_after is not None and now - first == stop_after
+            save = stop or end_of_epoch
+            save |= checkpoint_every is not None and now % checkpoint_every == 0
             if save or now % log_every == 0:
-                flush(save)
-            if progress is not None:
-                progress(now, total, latest)
-            if stop_after is not None and now - first == stop_after:
-                flush(True)
+                write(now / per_epoch, window.close(now))
+            show()
+            due = epoch + 1 == epochs or (epoch + 1) % evaluate_every == 0
+            if evaluate is not None and end_of_epoch and due:
+                write(epoch + 1, {k: float(v) for k, v in evaluate(state).items()})
+                show()
+            # Last, so that whenever a run is killed, what its last checkpoint has behind it
+            # is in the log, validation included, and the rest is done and written again.
+            if checkpoints is not None and save:
+                checkpoints.save(state)
+            if stop:
                 return state
-        last = epoch + 1 == epochs
-        if evaluate is not None and (last or (epoch + 1) % evaluate_every == 0):
-            measured = {k: float(v) for k, v in evaluate(state).items()}
-            latest.update(measured)
-            if log is not None:
-                log.write(now, epoch=epoch + 1, **measured)
-            if progress is not None:
-                progress(now, total, latest)
     return state
-
-
-def _train_metrics(latest: Mapping[str, float]) -> dict[str, float]:
-    """The part of the latest metrics that training itself gives."""
-    names = ("loss", "grad_norm", "steps_per_second")
-    return {name: latest[name] for name in names if name in latest}
 
 
 class _Window:

@@ -40,7 +40,10 @@ class MetricsLog:
         """Forgets what was written after ``step``: a resumed run writes it again."""
         if self.path.is_file():
             kept = [record for record in self.read() if record["step"] <= step]
-            self.path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+            # Replaced in one go: a run killed meanwhile must not lose what it had written.
+            new = self.path.with_suffix(".new")
+            new.write_text("".join(json.dumps(record) + "\n" for record in kept))
+            new.replace(self.path)
 
 
 def _plain(value: Any) -> Any:

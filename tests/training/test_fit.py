@@ -134,6 +134,80 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, stop):
     ]
 
 
+class Kill(Exception):
+    pass
+
+
+def kill_at(moment, call=1):
+    """A function that does nothing but raise at its ``call``-th call for a step."""
+    calls = []
+
+    def watch(step, *_):
+        calls.append(int(step))
+        if calls.count(moment) == call:
+            raise Kill
+
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("moment", "step"),
+    [
+        ("progress", 3),  # no checkpoint yet
+        ("progress", 9),
+        ("evaluate", 5),
+        ("shown", 5),  # validation is written, the checkpoint is not
+        ("save", 10),
+        ("saved", 5),  # between two epochs
+        ("saved", 8),
+        ("saved", 15),  # all is done
+    ],
+)
+def test_a_run_killed_at_any_moment_leaves_the_same_log(tmp_path, moment, step):
+    never = kill_at(None)
+
+    class Watched(training.Checkpoints):
+        before = after = staticmethod(never)
+
+        def save(self, state):
+            self.before(state.step)
+            super().save(state)
+            self.after(state.step)
+
+    def run(name, moment=None):
+        def watch(here):
+            return kill_at(step, 2 if here == "shown" else 1) if moment == here else never
+
+        setup = Setup()
+        checkpoints = Watched(tmp_path / name)
+        checkpoints.before, checkpoints.after = watch("save"), watch("saved")
+        evaluating = watch("evaluate")
+
+        def evaluate(state):
+            evaluating(state.step)
+            return {"norm": optax.tree.norm(state.averaged)}
+
+        log = training.MetricsLog(tmp_path / f"{name}.jsonl")
+        state = setup.fit(
+            checkpoints.restore(setup.state) if checkpoints.steps else None,
+            log=log,
+            log_every=2,
+            checkpoints=checkpoints,
+            checkpoint_every=4,
+            evaluate=evaluate,
+            progress=watch("shown") if moment == "shown" else watch("progress"),
+        )
+        return state, without_times(log)
+
+    whole, whole_log = run("whole")
+    with pytest.raises(Kill):
+        run("parts", moment)
+    parts, parts_log = run("parts")
+    chex.assert_trees_all_equal(whole, parts)
+    assert parts_log == whole_log
+    assert [r["step"] for r in whole_log if "norm" in r] == [5, 10, 15]
+
+
 def test_a_crash_between_checkpoints_is_made_good(tmp_path):
     """The steps after the last checkpoint are made and written again."""
     log = training.MetricsLog(tmp_path / "metrics.jsonl")
