@@ -22,6 +22,14 @@ PAIR_FUNCTIONS = [(group, embedding) for group in GROUPS for embedding in ("log"
 every_pair_function = pytest.mark.parametrize(("group", "embedding"), PAIR_FUNCTIONS, ids=str)
 
 
+def mostly_slow(cases, quick):
+    """Compiling derivatives takes seconds each: all but a few are for `make test-slow`."""
+    return [p if p in quick else pytest.param(*p, marks=pytest.mark.slow) for p in cases]
+
+
+QUICK = [(G.T(3), "log"), (G.SO2(), "log"), (G.SE2(), "log"), (G.O2(), "matrix")]
+
+
 @functools.cache
 def features(group, embedding):
     """Of a pair: its embedding, and the same with its norm bounded."""
@@ -94,7 +102,7 @@ def test_values_in_float32(group, embedding):
     assert_near(by_components(*pair), plain(*pair), ulp=10)
 
 
-@every_pair_function
+@pytest.mark.parametrize(("group", "embedding"), mostly_slow(PAIR_FUNCTIONS, QUICK), ids=str)
 def test_values_and_derivatives(group, embedding):
     plain, by_components = both(group, embedding, jnp.float64)
     pair = elements(group, jnp.float64)
@@ -191,7 +199,9 @@ def test_inside_pallas():
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 @pytest.mark.parametrize(
-    ("group", "embedding"), [p for p in PAIR_FUNCTIONS if p[0] != G.Trivial(2)], ids=str
+    ("group", "embedding"),
+    mostly_slow([p for p in PAIR_FUNCTIONS if p[0] != G.Trivial(2)], [(G.SE3(), "log")]),
+    ids=str,
 )
 def test_lowers_for_accelerators(group, embedding, platform):
     # Down to what is handed to the accelerator's own compiler, which is not on this machine.

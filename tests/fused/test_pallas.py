@@ -29,7 +29,17 @@ CASES = [
     (G.Trivial(2), Config("relative_position", "none", "none", activation="gelu")),
 ]
 CASES = [(group, dataclasses.replace(config, location_hidden=3)) for group, config in CASES]
-every_case = pytest.mark.parametrize(("group", "config"), CASES, ids=str)
+
+
+def cases(*quick):
+    """Compiling kernels takes a minute each: all but a few are for `make test-slow`."""
+    marked = [
+        case if i in quick else pytest.param(*case, marks=pytest.mark.slow)
+        for i, case in enumerate(CASES)
+    ]
+    return pytest.mark.parametrize(("group", "config"), marked, ids=str)
+
+
 TILING = Tiling(1, 4, 5)
 
 
@@ -94,7 +104,7 @@ def assert_close(got, want, tolerance):
         np.testing.assert_allclose(x, y, rtol=0, atol=atol)
 
 
-@every_case
+@cases(0, 5)
 def test_values_and_gradients(group, config):
     want, got = both_gradients(group, config)
     assert_close(got, want, 1e-10)
@@ -104,13 +114,21 @@ def test_values_and_gradients(group, config):
     assert not gradients[2][2].any()
 
 
-@pytest.mark.parametrize(("n", "rows", "lanes"), [(1, 4, 8), (8, 4, 8), (9, 8, 2)])
+@pytest.mark.parametrize(
+    ("n", "rows", "lanes"),
+    [
+        (1, 4, 8),
+        pytest.param(8, 4, 8, marks=pytest.mark.slow),
+        pytest.param(9, 8, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_any_number_of_points_in_float32(n, rows, lanes):
     group, config = CASES[0]
     want, got = both_gradients(group, config, Tiling(2, rows, lanes), n=n, dtype=jnp.float32)
     assert_close(got, want, 1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_values_are_accumulated_in_float32():
     group, config = CASES[0]
     terms, values, pairs = problem(group, config, dtype=jnp.float32)
@@ -122,6 +140,7 @@ def test_bfloat16_values_are_accumulated_in_float32():
     np.testing.assert_array_equal(got, want.astype(jnp.bfloat16))
 
 
+@pytest.mark.slow
 def test_second_derivatives():
     group, config = CASES[0]
     terms, values, pairs = problem(group, config, n=3)
@@ -142,7 +161,7 @@ def test_second_derivatives():
 
 
 @pytest.mark.parametrize("backend", ["tpu", "gpu"])
-@every_case
+@cases(0)
 def test_lowers_for_accelerators(group, config, backend):
     # Down to what is handed to the accelerator's own compiler, which is not on this machine.
     with jax.enable_x64(False):
