@@ -100,7 +100,7 @@ class Run:
         points = AUGMENT[self.task.recipe.augment](motion_key, points)
         y, model_state = self._apply(params, model_state, points, key=lift_key, train=True)
         errors = training.absolute_error(y, targets)
-        return training.masked_mean_loss(errors, batch.mask), model_state
+        return training.masked_mean_loss(errors, jnp.asarray(batch.mask)), model_state
 
     def predict_batch(self, variables, data, batch: Batch):
         """Standardised predictions of a batch; variables are (params, model_state, key)."""

@@ -84,7 +84,8 @@ def pallas_attention(
     elements = pairs.elements.reshape(clouds, m, -1)
     embedding = Embedding.of(pairs)
     plan = make_plan(terms, values.dtype, elements, embedding, normalisation, tiling, target)
-    return _attend(plan, terms, values, elements, pairs.mask)[0]
+    found: Any = _attend(plan, terms, values, elements, pairs.mask)
+    return found[0]
 
 
 def pallas_tiling(backend: str) -> Tiling:
@@ -175,8 +176,8 @@ def _attend(plan: Plan, terms: ScoreTerms, values: Array, elements: Array, mask:
 
 def _attend_fwd(plan: Plan, *inputs):
     # Through the rule again, so that it can be differentiated once more.
-    out, saved = _attend(plan, *inputs)
-    return (out, saved), (inputs, saved)
+    found: Any = _attend(plan, *inputs)
+    return found, (inputs, found[1])
 
 
 def _attend_bwd(plan: Plan, residuals, cotangents):
