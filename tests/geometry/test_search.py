@@ -33,6 +33,9 @@ def _small_boxes():
         search._search.clear_cache()
 
 
+compiled_lift = jax.jit(lj.lift, static_argnums=0, static_argnames="samples")
+
+
 def lifted_cloud(group, m, batch=(), spread=None, dtype=jnp.float64):
     """m lifted points, two lifts per point where a point has several."""
     samples = 2 if group.has_stabiliser else 1
@@ -41,7 +44,7 @@ def lifted_cloud(group, m, batch=(), spread=None, dtype=jnp.float64):
     if spread is not None:
         coords = spread(coords)
     points = lj.PointSet(coords, coords)
-    return lj.lift(group, points, key=jax.random.key(2), samples=samples)
+    return compiled_lift(group, points, key=jax.random.key(2), samples=samples)
 
 
 def with_absent_points(lifted):
