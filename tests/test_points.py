@@ -88,6 +88,15 @@ def test_heads_must_divide_channels():
         lj.LieSelfAttention(5, 4, heads=2, pair_features=3, rngs=nnx.Rngs(0))
 
 
+def test_wrong_channels_are_named():
+    from flax import nnx
+
+    layer = lj.LieSelfAttention(4, 4, heads=2, pair_features=3, rngs=nnx.Rngs(0))
+    pairs = geometry.PairSet(jnp.ones((3, 3, 3)), jnp.ones((1, 3), bool))
+    with pytest.raises(ValueError, match=r"values must have shape \(\*b, m, 4\), got \(3, 5\)"):
+        layer(jnp.ones((3, 5)), pairs)
+
+
 def test_import_is_light():
     """Nothing beyond what jax, flax.nnx (which imports optax) and jaxtyping load themselves."""
     listing = "import sys{}; print(*{{name.split('.')[0] for name in sys.modules}})"
@@ -106,6 +115,16 @@ def test_import_is_light():
         "lie_jax",
         "wadler_lindig",  # jaxtyping prints with it
     }
+
+
+def test_import_takes_less_than_two_seconds():
+    code = "import time; t = time.perf_counter(); import lie_jax; print(time.perf_counter() - t)"
+
+    def seconds():
+        run = [sys.executable, "-c", code]
+        return float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+
+    assert min(seconds() for _ in range(3)) < 2  # the best of three: the machine may be busy
 
 
 @pytest.mark.parametrize(

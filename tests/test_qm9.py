@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+import time
 from pathlib import Path
 
 import chex
@@ -120,6 +121,16 @@ def test_the_cache_is_read_and_made_anew_when_damaged(molecules, data_dir, monke
         path.write_bytes(whole)
 
 
+@pytest.mark.usefixtures("molecules")
+def test_the_cache_loads_in_less_than_three_seconds(data_dir):
+    def seconds():
+        start = time.perf_counter()
+        qm9.load(data_dir)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 3  # the best of three: the machine may be busy
+
+
 def test_where_the_cache_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("LIE_JAX_DATA", str(tmp_path))
     assert molecules_module.cache_dir() == tmp_path
@@ -236,6 +247,46 @@ def test_the_builder_writes_and_reads_without_tensorflow(molecules, tmp_path, mo
     assert examples[0]["SMILES"] == b"C"
     assert examples[0]["tag"] == b"gdb"
     assert len(examples[0]["frequencies"]) == 9
+
+
+@pytest.mark.parametrize("config", ["cormorant", "dimenet"])
+def test_the_builder_makes_the_splits(config, molecules, tmp_path, monkeypatch):
+    from lie_jax.data.qm9 import builder as module
+
+    def few(config, count):
+        assert count == 50
+        rows = np.random.default_rng(len(config)).permutation(count)
+        return {"train": rows[:30], "validation": rows[30:40], "test": rows[40:]}
+
+    columns = small_columns()
+    monkeypatch.setattr(source, "read", lambda *_: columns)
+    monkeypatch.setattr(module, "split_rows", few)
+    builder = module.Qm9(config=config, data_dir=str(tmp_path))
+    builder.download_and_prepare()
+    for name, rows in few(config, 50).items():
+        examples: list = list(builder.as_data_source(name))
+        assert [int(e["index"]) for e in examples] == molecules.index[rows].tolist()
+        for row, example in zip(rows, examples, strict=True):
+            np.testing.assert_array_equal(example["positions"], molecules.positions[row])
+
+
+def test_the_builder_reads_the_official_files(molecules, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    from lie_jax.data.qm9.builder import Qm9
+
+    manual = tmp_path / "manual"
+    manual.mkdir()
+    (manual / "dsgdb9nsd_000001.xyz").write_text(METHANE)
+    (manual / "uncharacterized.txt").write_text("")
+    monkeypatch.setattr(source, "CHARACTERISED", 1)
+    builder = Qm9(config="original", data_dir=str(tmp_path / "data"), source="download")
+    download = tfds.download.DownloadConfig(manual_dir=manual)
+    builder.download_and_prepare(download_config=download)
+    (example,) = builder.as_data_source("train")
+    assert example["index"] == 1
+    np.testing.assert_array_equal(example["positions"], molecules.positions[0])
+    assert example["U0"] == np.float32(molecules.values["U0"][0])
 
 
 def test_features():

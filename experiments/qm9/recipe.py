@@ -56,14 +56,18 @@ class Recipe:
     """Passes over the training molecules."""
     batch_size: int = 100
     """Molecules per step."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Highest rate of Adam; it decays to 0 as a cosine."""
+    beta1: float = 0.9
+    """Adam's decay of the gradient's average."""
+    beta2: float = 0.999
+    """Adam's decay of the squared gradient's average."""
     warmup: int = 0
     """Steps over which the rate grows from 0."""
     clip: float | None = None
     """Largest norm of the gradient."""
-    ema_decay: float = 0.999
-    """Of the average of the weights that is evaluated."""
+    ema_decay: float = 0.0
+    """Of the average of the weights that is evaluated; 0 evaluates the weights themselves."""
     buckets: int = 5
     """Sizes that molecules are padded to."""
     evaluate_every: int = 5
@@ -101,7 +105,8 @@ PRESETS: dict[str, Recipe] = {
         buckets=3,
         evaluate_every=1,
     ),
-    "full": Recipe(preset="full", target="homo"),
+    # The published recipe; rate and betas are those of its training script.
+    "full": Recipe(preset="full", target="homo", beta1=0.5, beta2=0.9),
 }
 
 
@@ -129,4 +134,4 @@ def build_optimizer(recipe: Recipe, steps: int) -> optax.GradientTransformation:
         decay_steps=max(steps, recipe.warmup + 1),
     )
     clip = [] if recipe.clip is None else [optax.clip_by_global_norm(recipe.clip)]
-    return optax.chain(*clip, optax.adam(schedule))
+    return optax.chain(*clip, optax.adam(schedule, recipe.beta1, recipe.beta2))

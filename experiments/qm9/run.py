@@ -90,7 +90,9 @@ class Run:
         self.batches = task.batches("train", shuffle=True)
         steps = recipe.epochs * len(self.batches)
         optimizer = build_optimizer(recipe, steps)
-        self.state = training.create_state(params, optimizer, model_state=model_state)
+        self.state = training.create_state(
+            params, optimizer, model_state=model_state, ema=recipe.ema_decay > 0
+        )
         self.key = jax.random.key(recipe.seed)
         self.step = training.make_train_step(self._loss, optimizer, ema_decay=recipe.ema_decay)
         self.parameters = sum(x.size for x in jax.tree.leaves(params))

@@ -57,6 +57,8 @@ def lie_attention(
             f"got {implementation!r}"
         )
     _check_shapes(config, queries, keys, values, pairs)
+    if not values.size:  # an empty batch
+        return values
     if isinstance(pairs, PairSet):
         if implementation not in ("reference", "auto"):
             raise NotImplementedError(
@@ -123,7 +125,7 @@ def choose_tiling(pairs: LazyPairs) -> Tiling:
     m = pairs.mask.shape[-1]
     on_cpu = jax.default_backend() == "cpu"
     return Tiling(
-        clouds=min(clouds, max(1, (64 // m) ** 2)),
+        clouds=max(1, min(clouds, (64 // m) ** 2)),
         queries=min(64, m),
         keys=min(256, m),
         all_heads=not on_cpu,

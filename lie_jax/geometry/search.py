@@ -22,8 +22,8 @@ from jax import lax
 
 from lie_jax.geometry.pairs import Neighbourhood, pair_elements
 from lie_jax.groups import E2, E3, SE2, SE3, Group
-from lie_jax.points import LiftedSet
-from lie_jax.typing import Array, Bool, Float, Int
+from lie_jax.points import LiftedSet, check_mask
+from lie_jax.typing import Array, Bool, Float, Int, Validated, unchecked
 
 Distance = Callable[[LiftedSet, LiftedSet], Array]
 
@@ -35,25 +35,26 @@ PAIRS = 2**17  # distances in memory at a time in the tree: what a CPU's cache h
 SCANNED = 2**20  # the same in the scan
 
 
+@unchecked
 @dataclasses.dataclass(frozen=True)
 class _Options:
     """What a search was asked for; static."""
 
     count: int
-    radius: float
-    algebra_weights: tuple[float, ...] | None
-    orbit_weight: float
-    recall_target: float | None
+    radius: int | float
+    algebra_weights: tuple[int | float, ...] | None
+    orbit_weight: int | float
+    recall_target: int | float | None
 
 
 def search_nearest(
     group: Group,
-    lifted: LiftedSet,
-    count: int,
+    lifted: Validated[LiftedSet],
+    count: Validated[int],
     *,
-    algebra_weights: tuple[float, ...] | None = None,
-    orbit_weight: float = 1.0,
-    recall_target: float | None = None,
+    algebra_weights: tuple[int | float, ...] | None = None,
+    orbit_weight: int | float = 1.0,
+    recall_target: int | float | None = None,
 ) -> Neighbourhood:
     """The ``count`` nearest real points of each lifted point, itself among them.
 
@@ -74,7 +75,7 @@ def search_nearest(
 
     Raises:
         ValueError: count, algebra_weights, orbit_weight or recall_target is out of range.
-        TypeError: lifted is not a LiftedSet.
+        TypeError: lifted is not a LiftedSet, or its mask not boolean.
     """
     options = _Options(count, math.inf, algebra_weights, orbit_weight, recall_target)
     return _search(group, lifted, _check("search_nearest", group, lifted, options))
@@ -82,13 +83,13 @@ def search_nearest(
 
 def search_ball(
     group: Group,
-    lifted: LiftedSet,
-    radius: float,
-    count: int,
+    lifted: Validated[LiftedSet],
+    radius: int | float,
+    count: Validated[int],
     *,
-    algebra_weights: tuple[float, ...] | None = None,
-    orbit_weight: float = 1.0,
-    recall_target: float | None = None,
+    algebra_weights: tuple[int | float, ...] | None = None,
+    orbit_weight: int | float = 1.0,
+    recall_target: int | float | None = None,
 ) -> Neighbourhood:
     """The ``count`` nearest real points within ``radius`` of each lifted point.
 
@@ -100,7 +101,7 @@ def search_ball(
 
     Raises:
         ValueError: radius, count, algebra_weights, orbit_weight or recall_target is out of range.
-        TypeError: lifted is not a LiftedSet.
+        TypeError: lifted is not a LiftedSet, or its mask not boolean.
     """
     options = _Options(count, radius, algebra_weights, orbit_weight, recall_target)
     return _search(group, lifted, _check("search_ball", group, lifted, options))
@@ -110,8 +111,8 @@ def positions(
     group: Group,
     lifted: LiftedSet,
     *,
-    algebra_weights: tuple[float, ...] | None = None,
-    orbit_weight: float = 1.0,
+    algebra_weights: tuple[int | float, ...] | None = None,
+    orbit_weight: int | float = 1.0,
 ) -> Float[Array, "*b m d"] | None:
     """Points of R^d at most as far apart as `pair_distance` says of the lifted points.
 
@@ -141,10 +142,11 @@ def positions(
     return None
 
 
-def _check(where: str, group: Group, lifted: LiftedSet, options: _Options) -> _Options:
+def _check(where: str, group: Group, lifted: Validated[LiftedSet], options: _Options) -> _Options:
     count, weights, recall = options.count, options.algebra_weights, options.recall_target
     if not isinstance(lifted, LiftedSet):
         raise TypeError(f"{where}: lifted must be a LiftedSet, got {type(lifted).__name__}")
+    check_mask(where, lifted.mask)
     if not isinstance(count, int) or count < 1:
         raise ValueError(f"{where}: count must be an integer of at least 1, got {count!r}")
     if not options.radius > 0:
@@ -168,6 +170,9 @@ def _check(where: str, group: Group, lifted: LiftedSet, options: _Options) -> _O
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _search(group: Group, lifted: LiftedSet, options: _Options) -> Neighbourhood:
     real, batch = lifted.mask, lifted.mask.shape[:-1]
+    if not real.size:  # an empty batch
+        shape = (*real.shape, options.count)
+        return Neighbourhood(jnp.zeros(shape, jnp.int32), jnp.zeros(shape, bool))
     lifted = dataclasses.replace(lifted, values=lifted.values[..., :0])  # not to be moved about
     lifted = jax.tree.map(
         lambda x: lax.stop_gradient(x).reshape(math.prod(batch), *x.shape[len(batch) :]), lifted
@@ -185,8 +190,8 @@ def _distance(
     group: Group,
     queries: LiftedSet,
     keys: LiftedSet,
-    algebra_weights: tuple[float, ...] | None,
-    orbit_weight: float,
+    algebra_weights: tuple[int | float, ...] | None,
+    orbit_weight: int | float,
 ) -> Float[Array, "*b q k"]:
     """`pair_distance`, but for the norm, see `_norm`."""
     elements = pair_elements(group, queries.elements, keys.elements)

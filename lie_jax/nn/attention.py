@@ -47,6 +47,7 @@ class LieSelfAttention(nnx.Module):
             )
         self.config = config
         self.heads = heads
+        self.in_channels = in_channels
         kwargs = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.value = linear(in_channels, out_channels, **kwargs)
         self.output = linear(out_channels, out_channels, **kwargs)
@@ -133,19 +134,27 @@ class LieSelfAttention(nnx.Module):
 
         Returns:
             (\\*b, m, out_channels).
+
+        Raises:
+            ValueError: values have another number of channels.
         """
         queries, keys, v = self._project(values)
         mixed = lie_attention(
             self.config, self._weights(v.dtype), queries, keys, v, pairs,
             implementation=implementation,
         )  # fmt: skip
-        return self.output(mixed.reshape(*mixed.shape[:-2], -1))
+        return self.output(mixed.reshape((*v.shape[:-2], v.shape[-2] * v.shape[-1])))
 
     def _project(self, values: Array) -> tuple[Array | None, Array | None, Array]:
         """Queries, keys and values, (\\*b, m, h, c) each."""
+        if values.shape[-1] != self.in_channels:
+            raise ValueError(
+                f"LieSelfAttention: values must have shape (*b, m, {self.in_channels}), "
+                f"got {values.shape}"
+            )
 
         def split(x: Array) -> Array:
-            return x.reshape(*x.shape[:-1], self.heads, -1)
+            return x.reshape(*x.shape[:-1], self.heads, x.shape[-1] // self.heads)
 
         v = split(self.value(values))
         if self.config.content == "none":

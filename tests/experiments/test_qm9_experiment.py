@@ -79,17 +79,29 @@ def test_an_interrupted_run_goes_on(here, monkeypatch, capsys):
         train(self, stop_after=3)
         raise Interrupted
 
+    options = ["--group", "SE3", "--augment", "SE3", "--ema-decay", "0.9", *TINY]
+    assert main(["train", "qm9", *options]) == 0
+    whole = the_run(here)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "train", interrupted)
         with pytest.raises(Interrupted):
-            main(
-                ["train", "qm9", "--group", "SE3", "--augment", "SE3", "--ema-decay", "0.9", *TINY]
-            )
-    run = the_run(here)
+            main(["train", "qm9", *options])
+    (run,) = set((here / "runs" / "qm9").iterdir()) - {whole}
+    capsys.readouterr()
     assert main(["report", "qm9", str(run)]) == 1
     assert "is not finished: python -m experiments resume qm9" in capsys.readouterr().err
     assert main(["resume", "qm9", str(run)]) == 0
-    assert json.loads((run / "test.json").read_text())["step"] == 8
+    once, twice = (json.loads((r / "test.json").read_text()) for r in (whole, run))
+    assert twice["step"] == 8
+    assert twice["mae"] == once["mae"]  # to the last bit
+    once, twice = (
+        [json.loads(line) for line in (r / "metrics.jsonl").read_text().splitlines()]
+        for r in (whole, run)
+    )
+    timeless = lambda log: [  # noqa: E731
+        {k: v for k, v in entry.items() if "second" not in k} for entry in log
+    ]
+    assert timeless(twice) == timeless(once)
 
 
 def test_help_and_mistakes(capsys):

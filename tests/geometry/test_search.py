@@ -83,24 +83,24 @@ def assert_same(lifted, found, expected, atol=1e-12):
 
 @pytest.mark.parametrize("group", TREE + SCAN, ids=str)
 def test_nearest(group):
-    lifted = with_absent_points(lifted_cloud(group, 110, (2,)))
+    lifted = with_absent_points(lifted_cloud(group, 110, (2, 1), dtype=jnp.float32))
     assert (search.positions(group, lifted) is None) == (group in SCAN)
     found = geometry.search_nearest(group, lifted, 7)
-    assert_same(lifted, found, expected(group, lifted, 7))
+    assert_same(lifted, found, expected(group, lifted, 7), atol=3e-6)
     assert found.mask.any()
 
 
-@pytest.mark.parametrize("group", [T2, SE3, lj.groups.SO3()], ids=str)
+@pytest.mark.parametrize("group", [T2, lj.groups.SO3()], ids=str)
 def test_ball(group):
     lifted = with_absent_points(lifted_cloud(group, 110))
-    radius = {T2: 0.4, SE3: 2.2}.get(group, 0.8)
+    radius = 0.4 if group == T2 else 0.8
     found = geometry.search_ball(group, lifted, radius, 7)
     assert_same(lifted, found, expected(group, lifted, 7, radius))
     assert 0 < found.mask.mean() < 1
 
 
 @pytest.mark.parametrize(
-    ("group", "last"), [(T2, 0.5), (T2, 0.0), (SE3, 0.5), (SE3, 0.0), (lj.groups.Squeeze(), 0.5)]
+    ("group", "last"), [(T2, 0), (SE3, 0.5), (SE3, 0), (lj.groups.Squeeze(), 0.5)], ids=str
 )
 def test_weights(group, last):
     lifted = lifted_cloud(group, 100)
@@ -113,15 +113,14 @@ def test_weights(group, last):
     assert_same(lifted, found, expected(group, lifted, 5, weights=tuple(weights.items())))
 
 
-@pytest.mark.parametrize("group", [SE2, SE3, E3, lj.groups.Squeeze()], ids=str)
+@pytest.mark.parametrize("group", [SE2, SE3, E3], ids=str)
 def test_positions_are_no_farther_apart_than_the_points(group):
-    lifted = lifted_cloud(group, 400)
-    for weights in (None, tuple(1.0 + i for i in range(group.algebra_dim))):
-        x = search.positions(group, lifted, algebra_weights=weights, orbit_weight=0.5)
-        apart = jnp.linalg.norm(x[:, None] - x, axis=-1)
-        options = (("algebra_weights", weights), ("orbit_weight", 0.5))
-        distance, _ = expected(group, lifted, 1, weights=options)
-        assert jnp.all(apart <= distance + 1e-12)
+    lifted = lifted_cloud(group, 110, (2,))
+    weights = tuple(1.0 + 0.5 * i for i in range(group.algebra_dim))
+    x = np.asarray(search.positions(group, lifted, algebra_weights=weights))
+    apart = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)
+    distance, _ = expected(group, lifted, 1, weights=(("algebra_weights", weights),))
+    assert (apart <= distance + 1e-12).all()
 
 
 CLOUDS = {
@@ -143,17 +142,11 @@ def test_uneven_clouds(group, spread):
     assert_same(lifted, found, expected(group, lifted, 6), atol)
 
 
-@pytest.mark.parametrize(("m", "count"), [(1, 5), (8, 3), (33, 40)])
+@pytest.mark.parametrize(("m", "count"), [(5, 9), (33, 40)])
 def test_sizes(m, count):
     lifted = with_absent_points(lifted_cloud(T2, m))
     found = geometry.search_nearest(T2, lifted, count)
     assert_same(lifted, found, expected(T2, lifted, count))
-
-
-def test_float32_and_two_batch_axes():
-    lifted = lifted_cloud(SE2, 150, (2, 1), dtype=jnp.float32)
-    found = geometry.search_nearest(SE2, lifted, 10)
-    assert_same(lifted, found, expected(SE2, lifted, 10), atol=1e-5)
 
 
 def test_jit_vmap_and_no_gradient():

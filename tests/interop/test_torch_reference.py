@@ -42,6 +42,11 @@ CASES = {
 }
 
 
+def test_no_recorded_case_is_left_out():
+    assert {k.split("/")[0] for k in LAYERS.files if "/" in k} == set(CASES)
+    assert len(NAMES) == len({k.split("/")[0] for k in NETWORKS.files if "/" in k}) > 0
+
+
 def entries(archive, prefix):
     return {k[len(prefix) :]: archive[k] for k in archive.files if k.startswith(prefix)}
 

@@ -108,10 +108,19 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("group", [lj.groups.T(2), lj.groups.SE2()], ids=str)
-def test_padding_batch_mates_and_order(options, group, key):
-    model = build(group, lift_method="shared", **options)
+GRID = {"lift_method": "grid"}
+CASES = [(group, options) for group in (lj.groups.T(2), lj.groups.SE2()) for options in OPTIONS]
+CASES += [(group, {}) for group in (lj.groups.SO2(), lj.groups.SO3(), lj.groups.E3())]
+CASES += [(group, GRID) for group in (lj.groups.SE2(), lj.groups.SE3(), lj.groups.E3())]
+CASES += [
+    (lj.groups.SE3(), {"neighbours": lj.NeighbourConfig("nearest", count=3)}),
+    (lj.groups.SE3(), {"implementation": "tiled"}),
+]
+
+
+@pytest.mark.parametrize(("group", "options"), CASES, ids=str)
+def test_padding_batch_mates_and_order(group, options, key):
+    model = build(group, **{"lift_method": "shared", **options})
     apply, params = lj.functional(model)
     per_point = model.config.pooling == "none"
 
@@ -150,6 +159,14 @@ def test_padding_batch_mates_and_order(options, group, key):
         close(y2[0, 4:], 0)
 
 
+@pytest.mark.parametrize("implementation", ["reference", "tiled"])
+@pytest.mark.parametrize("options", [{}, GRID | OPTIONS[10]], ids=["all", "nearest"])
+def test_an_empty_batch_gives_an_empty_output(implementation, options, key):
+    group = lj.groups.SE2()
+    model = build(group, implementation=implementation, **options)
+    assert model(cloud(group, batch=(0,)), key=key).shape == (0, 2)
+
+
 def test_absent_cloud_has_no_gradient(key):
     group = lj.groups.SE2()
     apply, params = lj.functional(build(group))
@@ -182,20 +199,23 @@ def test_coincident_points_have_finite_derivatives(key):
     assert jnp.all(jnp.isfinite(jax.hessian(energy)(coords)))
 
 
+@pytest.mark.parametrize("group", [lj.groups.T(2), lj.groups.SE3()], ids=str)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
-def test_output_dtype_follows_input(dtype):
-    group = lj.groups.T(2)
+def test_output_dtype_follows_input(dtype, group, key):
     half = dtype == jnp.bfloat16
     config = dataclasses.replace(
-        SMALL, dtype=dtype if half else None, param_dtype=jnp.float32 if half else dtype
+        config_for(group, lift_method="grid"),
+        dtype=dtype if half else None,
+        param_dtype=jnp.float32 if half else dtype,
     )
     model = lj.LieTransformer(config, group=group, rngs=nnx.Rngs(0))
     points = cloud(group)
-    exact = model(points)
+    exact = model(points, key=key)
     low = jax.tree.map(lambda x: x if x.dtype == bool else x.astype(dtype), points)
-    assert model(low).dtype == dtype
+    y = model(low, key=key)
+    assert y.dtype == dtype
     tolerance = {jnp.bfloat16: 0.05, jnp.float32: 1e-5, jnp.float64: 1e-12}[dtype]
-    np.testing.assert_allclose(model(low).astype(jnp.float64), exact, atol=tolerance)
+    np.testing.assert_allclose(y.astype(jnp.float64), exact, atol=tolerance)
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
