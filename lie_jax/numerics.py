@@ -12,8 +12,9 @@ from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from lie_jax.typing import Array
+from lie_jax.typing import Array, PyTree, Shape, Validated
 
 
 def safe_norm(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
@@ -146,3 +147,15 @@ _COTC = _cot_coefficient
 
 def _ATANC(k: int) -> Fraction:
     return Fraction((-1) ** k, 2 * k + 1)
+
+
+def full_along(others: PyTree, shape: Shape, value: Validated[float], dtype) -> Array:
+    """As `jnp.full`, to be carried through a loop in which it meets ``others``.
+
+    In `jax.shard_map` a loop's state must be marked, from the start, as different on the devices
+    on which what is added to it is different. A zero like each of ``others`` brings that along.
+    """
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return jnp.full(shape, value, dtype)
+    zeros = [lax.full_like(x, 0, dtype, shape=()) for x in jax.tree.leaves(others)]
+    return jnp.broadcast_to(sum(zeros, jnp.asarray(value, dtype)), shape)

@@ -20,9 +20,9 @@ Implementation = Literal["reference", "tiled", "pallas", "auto"]
 def lie_attention(
     config: AttentionConfig,
     weights: ScoreWeights,
-    queries: Float[Array, "*b m h c"] | None,
-    keys: Float[Array, "*b m h c"] | None,
-    values: Float[Array, "*b m h o"],
+    queries: Validated[Float[Array, "*b m h c"] | None],
+    keys: Validated[Float[Array, "*b m h c"] | None],
+    values: Validated[Float[Array, "*b m h o"]],
     pairs: LazyPairs | PairSet,
     *,
     implementation: Validated[Implementation] = "auto",

@@ -17,7 +17,7 @@ under ``jax.checkpoint`` is honoured in the first derivative only.
 import functools
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +27,8 @@ from jax import lax
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
-from lie_jax.typing import Array, PyTree, Shape
+from lie_jax.numerics import full_along
+from lie_jax.typing import PyTree, Shape
 
 Entry = int | np.generic
 """The register that holds a component, or the value of a constant one."""
@@ -128,6 +129,7 @@ class _Program(NamedTuple):
             shape = np.broadcast_shapes(*map(np.shape, values))
             # A primitive broadcasts scalars, with these exceptions, and nothing else.
             is_strict = operation.name in ("select_n", "clamp")
+            values = _vary_alike(values)
             values = [_spread(x, shape) if is_strict or np.shape(x) else x for x in values]
             registers[register] = operation.function(*values)
         return registers
@@ -319,7 +321,7 @@ class Componentwise:
         self.out_shapes = tuple(x.shape for x in results)
         self.operations = len(self._program.steps)
 
-    def __call__(self, *args: Sequence[Any]) -> PyTree:
+    def __call__(self, *args: Collection[Any]) -> PyTree:
         counts, wanted = tuple(map(len, args)), tuple(map(math.prod, self.shapes))
         if counts != wanted:
             raise ValueError(
@@ -432,7 +434,7 @@ def componentwise(
 
 def componentwise_vjp(
     fun: Callable[..., PyTree], *shapes: Shape, dtype: jax.typing.DTypeLike
-) -> Callable[..., tuple[list[Array], ...]]:
+) -> Callable[..., tuple[list[Any], ...]]:
     """The pullback of ``fun`` component by component, for kernels, where nothing is transposed.
 
     The function returned takes the arguments' components as `componentwise` does, then, for each
@@ -449,7 +451,7 @@ def componentwise_vjp(
     return _cached(_componentwise_vjp, fun, shapes, dtype)
 
 
-def broadcast_components(components: Sequence[Any], shape: Shape) -> list[Array]:
+def broadcast_components(components: Sequence[Any], shape: Shape) -> list[Any]:
     """The components as arrays that all have ``shape``, constants too."""
     return [_spread(x, shape) for x in components]
 
@@ -480,7 +482,7 @@ def _componentwise_vjp(fun: Callable, structs: tuple[jax.ShapeDtypeStruct, ...])
     pullback.__qualname__ = f"the pullback of {getattr(fun, '__qualname__', repr(fun))}"
     pulled = _componentwise.__wrapped__(pullback, (*structs, *cotangents))
 
-    def vjp(*args: Sequence[Any]) -> tuple[list[Array], ...]:
+    def vjp(*args: Collection[Any]) -> tuple[list[Any], ...]:
         shape = np.broadcast_shapes(*(np.shape(x) for components in args for x in components))
         return tuple(broadcast_components(components, shape) for components in pulled(*args))
 
@@ -501,6 +503,17 @@ def _spread(x: Any, shape: Shape) -> Any:
     if np.shape(x) == shape:
         return x
     return lax.full(shape, x, x.dtype) if np.shape(x) == () else jnp.broadcast_to(x, shape)
+
+
+def _vary_alike(values: list[Any]) -> list[Any]:
+    """In `jax.shard_map` a primitive takes no constant beside what differs between devices."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return values
+    arrays = [x for x in values if isinstance(x, jax.Array)]
+    return [
+        x if isinstance(x, jax.Array) else full_along(arrays, np.shape(x), x, x.dtype)
+        for x in values
+    ]
 
 
 def _constants(array: Any, entry: Callable[[Any], Any] = lambda x: x) -> np.ndarray:

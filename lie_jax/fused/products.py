@@ -13,13 +13,14 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from lie_jax.numerics import full_along
 from lie_jax.typing import Array, Float
 
 
 def times(left: Float[Array, "*b i j"], right: Float[Array, "*b j k"], dtype=None) -> Array:
     """left @ right, (\\*b, i, k), accumulated and given in ``dtype`` (that of ``left`` if None)."""
     dtype = left.dtype if dtype is None else jnp.dtype(dtype)
-    return _product.bind(left, right, is_transposed=False, dtype=dtype)
+    return _product.bind(*_alike(left, right), is_transposed=False, dtype=dtype)
 
 
 def times_transposed(
@@ -27,7 +28,14 @@ def times_transposed(
 ) -> Array:
     """left @ right^T, (\\*b, i, k), accumulated and given in ``dtype``."""
     dtype = left.dtype if dtype is None else jnp.dtype(dtype)
-    return _product.bind(left, right, is_transposed=True, dtype=dtype)
+    return _product.bind(*_alike(left, right), is_transposed=True, dtype=dtype)
+
+
+def _alike(left: Array, right: Array) -> tuple[Array, Array]:
+    """The factors as different between devices as each other, which `jax.shard_map` wants."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return left, right
+    return left + full_along(right, (), 0, left.dtype), right + full_along(left, (), 0, right.dtype)
 
 
 def _compute(left: Array, right: Array, *, is_transposed: bool, dtype) -> Array:

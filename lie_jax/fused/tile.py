@@ -7,13 +7,13 @@ and key axes: merged, every broadcast over one of them costs an integer division
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from lie_jax.fused.products import times, times_transposed
-from lie_jax.fused.terms import Affine, Layers, ScoreTerms
+from lie_jax.fused.terms import Affine, ScoreTerms
 from lie_jax.typing import Array, Float
 
 Tree = TypeVar("Tree")
@@ -93,7 +93,11 @@ def _affine(affine: Affine, features: Array | None) -> Float[Array, "b q o k"]:
     return total
 
 
-def _layers(terms: ScoreTerms, x: Float[Array, "b q o k"], layers: Layers) -> Array:
+def _layers(
+    terms: ScoreTerms,
+    x: Float[Array, "b q o k"],
+    layers: tuple[tuple[Float[Array, "_i _o"], Float[Array, "_o"]], ...],
+) -> Array:
     x = terms.activate(x)
     for kernel, bias in layers:
         x = terms.activate(_times(kernel.T, x) + bias[:, None])
@@ -122,7 +126,7 @@ def split_sides(terms: ScoreTerms) -> tuple[list[Array], list[Array], list[Array
 
 
 def join_sides(
-    structure: Tree, query: Sequence[Array], key: Sequence[Array], parameters: Sequence[Array]
+    structure: Tree, query: Sequence[Any], key: Sequence[Any], parameters: Sequence[Any]
 ) -> Tree:
     """The inverse of `split_sides`; ``structure`` is a tree with the same fields present."""
     sources = {"query": iter(query), "key": iter(key), "parameter": iter(parameters)}

@@ -21,6 +21,7 @@ from lie_jax.fused.features import Embedding
 from lie_jax.fused.terms import ScoreTerms
 from lie_jax.fused.tile import join_sides, mix, split_sides, tile_scores
 from lie_jax.geometry.pairs import LazyPairs
+from lie_jax.numerics import full_along
 from lie_jax.typing import Array, Bool, Float, PyTree
 
 
@@ -157,10 +158,11 @@ def _query_tile(static: _Static, query, keys, parameters, mask, count):
     heads, clouds, size = values.shape[1:4]
     wide = jnp.promote_types(values.dtype, jnp.float32)
     row = (heads, clouds, static.tiling.queries)
+    sides = (query, keys, parameters, mask)
     carry = (
-        jnp.zeros((*row, size), wide),
-        jnp.full(row, jnp.finfo(wide).min, wide),
-        jnp.zeros(row, wide),
+        full_along(sides, (*row, size), 0, wide),
+        full_along(sides, row, jnp.finfo(wide).min, wide),
+        full_along(sides, row, 0, wide),
     )
     (total, largest, denominator), _ = jax.lax.scan(key_tile, carry, (keys, mask[:, :, None]))
     if not softmax:
@@ -191,7 +193,8 @@ def _attend_jvp(static: _Static, primals, tangents):
         def add(carry, xs):
             return jax.tree.map(jnp.add, carry, key_tile(xs, query, dquery, lse, params)), None
 
-        carry = (jnp.zeros_like(out), jnp.zeros_like(lse))
+        sides = (query, dquery, lse, params, keys, dkeys, mask)
+        carry = tuple(full_along(sides, x.shape, 0, x.dtype) for x in (out, lse))
         (mixed, shift), _ = jax.lax.scan(add, carry, (keys, dkeys, mask[:, :, None]))
         if static.normalisation != "softmax":
             return mixed * _share(count, mixed.dtype), jnp.zeros_like(lse)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from lie_jax.groups import Group
 from lie_jax.numerics import safe_norm
 from lie_jax.points import LiftedSet
-from lie_jax.typing import Array, Bool, Float, Int, unchecked
+from lie_jax.typing import Array, Bool, Float, Int, Validated, unchecked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ EmbeddingName = Literal["log", "matrix"]
 _NAMED: dict[str, PairEmbedding] = {"log": LOG, "matrix": MATRIX}
 
 
-def resolve_embedding(embedding: EmbeddingName | PairEmbedding) -> PairEmbedding:
+def resolve_embedding(embedding: Validated[EmbeddingName | PairEmbedding]) -> PairEmbedding:
     """The embedding of that name, or the user's own.
 
     Raises:

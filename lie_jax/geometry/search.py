@@ -22,6 +22,7 @@ from jax import lax
 
 from lie_jax.geometry.pairs import Neighbourhood, pair_elements
 from lie_jax.groups import E2, E3, SE2, SE3, Group
+from lie_jax.numerics import full_along
 from lie_jax.points import LiftedSet, check_mask
 from lie_jax.typing import Array, Bool, Float, Int, Validated, unchecked
 
@@ -306,7 +307,8 @@ def _halve(x: Float[Array, "m d"], mask: Bool[Array, "m"], levels: int) -> Int[A
         real = jnp.where(at - start < half, jnp.minimum(real, half), jnp.maximum(real - half, 0))
         return (jax.vmap(keep_sorted)(order), real), None
 
-    real = jnp.full(m, jnp.sum(mask, dtype=jnp.int32))
+    real = full_along((x, mask), (m,), 0, jnp.int32) + jnp.sum(mask, dtype=jnp.int32)
+    order = order + full_along((x, mask), (), 0, jnp.int32)
     blocks = jnp.asarray([m // 2**level for level in range(levels)], jnp.int32)
     (order, _), _ = lax.scan(split, (order, real), blocks)
     return order[0]
@@ -387,8 +389,8 @@ def _visit(
     boxes = jax.tree.map(lambda v: v.reshape(-1, leaves, *v.shape[1:])[ids // leaves], tree.boxes)
     left = jax.tree.map(lambda v: v[ids[:, None]], tree.boxes).gap(boxes)[:, 0]
     dtype = jax.eval_shape(distance, queries, queries).dtype
-    best = jnp.full((*x.shape[:2], count), jnp.inf, dtype)
-    state = (left, nearest(left), best, jnp.zeros(best.shape, tree.place.dtype))
+    best = full_along(tree, (*x.shape[:2], count), jnp.inf, dtype)
+    state = (left, nearest(left), best, full_along(tree, best.shape, 0, tree.place.dtype))
     *_, best, found = lax.while_loop(is_open, step, state)
     return found, best < jnp.inf
 

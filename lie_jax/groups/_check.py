@@ -39,6 +39,7 @@ def checked(function: Callable[_P, _R], module: str | None = None) -> Callable[_
             bound.arguments[name] = last_axes(where, name, bound.arguments[name], shape)
         return function(*bound.args, **bound.kwargs)
 
+    with_checks.wanted_shapes = shapes  # pyright: ignore (an attribute of a function)
     return with_checks
 
 

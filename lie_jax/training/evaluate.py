@@ -53,7 +53,7 @@ def _jitted(apply):
     return jax.jit(apply)
 
 
-def mean_absolute_error(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+def mean_absolute_error(prediction: np.ndarray, target: np.ndarray) -> np.ndarray | np.floating:
     """Mean over examples of |prediction - target|, one number per output.
 
     Raises:

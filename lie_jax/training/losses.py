@@ -3,16 +3,18 @@
 import jax.numpy as jnp
 
 from lie_jax.masking import masked_mean
-from lie_jax.typing import Array, Bool, Float
+from lie_jax.typing import Array, Bool, Float, Validated
 
 
-def absolute_error(prediction: Float[Array, "b t"], target: Float[Array, "b t"]) -> Array:
+def absolute_error(
+    prediction: Float[Array, "b t"], target: Validated[Float[Array, "b t"]]
+) -> Array:
     """|prediction - target|, (b, t)."""
     _check("absolute_error", prediction, target)
     return jnp.abs(prediction - target)
 
 
-def squared_error(prediction: Float[Array, "b t"], target: Float[Array, "b t"]) -> Array:
+def squared_error(prediction: Float[Array, "b t"], target: Validated[Float[Array, "b t"]]) -> Array:
     """(prediction - target)², (b, t)."""
     _check("squared_error", prediction, target)
     return (prediction - target) ** 2

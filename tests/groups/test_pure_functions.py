@@ -1,6 +1,5 @@
 """Group maps as plain functions: they name wrong arguments and compute in float32 at least."""
 
-import inspect
 import re
 
 import jax.numpy as jnp
@@ -12,15 +11,15 @@ MAPS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
     for module in (so2, se2, so3, se3, rxso2, scaling, translation)
     for name, function in vars(module).items()
-    if inspect.isfunction(function) and hasattr(function, "__wrapped__")
+    if hasattr(function, "wanted_shapes")
 }
 
 
 def last_axes(function):
     """Argument names and their last axes, 2 where any size will do."""
     return {
-        name: [int(axis) if axis.isdigit() else 2 for axis in p.annotation.dim_str.split()[1:]]
-        for name, p in inspect.signature(function).parameters.items()
+        name: [axis if isinstance(axis, int) else 2 for axis in shape]
+        for name, shape in function.wanted_shapes.items()
     }
 
 
