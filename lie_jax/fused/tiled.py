@@ -161,7 +161,7 @@ def _query_tile(static: _Static, query, keys, parameters, mask, count):
     sides = (query, keys, parameters, mask)
     carry = (
         full_along(sides, (*row, size), 0, wide),
-        full_along(sides, row, jnp.finfo(wide).min, wide),
+        full_along(sides, row, float(jnp.finfo(wide).min), wide),
         full_along(sides, row, 0, wide),
     )
     (total, largest, denominator), _ = jax.lax.scan(key_tile, carry, (keys, mask[:, :, None]))

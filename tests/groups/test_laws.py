@@ -193,8 +193,9 @@ def test_derivatives_equal_finite_differences(group, key):
     d = group.algebra_dim
     directions = jax.random.normal(key, (6, d), jnp.float64)
     turn = jnp.abs(jnp.linalg.eigvals(group.hat(directions)).imag).max(-1)
+    turns = jnp.abs(jnp.linalg.eigvals(group.hat(jnp.eye(d))).imag).max(-1) > 0
     angles = jnp.array([1e-3, 0.1, 0.7, 1.5, 2.2, 3.0])
-    a = directions * jnp.where(turn > 0, angles / jnp.where(turn > 0, turn, 1), 1)[:, None]
+    a = jnp.where(turns, directions * (angles / jnp.where(turn > 0, turn, 1))[:, None], directions)
     u, v, w = jax.random.normal(jax.random.key(5), (3, d), jnp.float64)
 
     def function(a):
