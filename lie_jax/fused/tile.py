@@ -74,7 +74,8 @@ def _dot(query: Float[Array, "b q c"], key: Float[Array, "b #q c k"]) -> Float[A
     return times(query[:, :, None], key)[:, :, 0]
 
 
-def _affine(affine: Affine, features: Array | None) -> Float[Array, "b q o k"]:
+def _affine(affine: Affine, features: Array | None) -> Array:
+    """(b, q, o, k), or what broadcasts to it: a bias alone is (o, 1)."""
     total = None
     if affine.features is not None:
         assert features is not None
@@ -117,8 +118,8 @@ def _sum(x: Array | None, y: Array) -> Array:
 _SIDES = {"query": "query", "seen": "query", "key": "key"}
 
 
-def split_sides(terms: ScoreTerms) -> tuple[list[Array], list[Array], list[Array]]:
-    """The arrays of the query side, of the key side, and the parameters."""
+def split_sides(terms: ScoreTerms) -> tuple[list[Any], list[Any], list[Any]]:
+    """The arrays (or their shapes) of the query side, of the key side, and the parameters."""
     found = {"query": [], "key": [], "parameter": []}
     for path, leaf in jax.tree_util.tree_flatten_with_path(terms)[0]:
         found[_side(path)].append(leaf)
