@@ -37,8 +37,16 @@ def _own_data_dir(tmp_path_factory):
         yield
 
 
+# Whole networks, of which every test compiles some of its own: there XLA's costly passes take
+# longer than the tests. What is accurate or fast enough is tested elsewhere, as users compile it.
+_COMPILED_IN_HASTE = ("models", "fused")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _forget_compiled_programs():
-    """Compiled programs are kept per process: gigabytes after hundreds of tests."""
+def _compilation(request):
+    """Programs are kept per process (gigabytes after hundreds of tests): here, per module."""
+    in_haste = request.path.parent.name in _COMPILED_IN_HASTE
+    jax.config.update("jax_disable_most_optimizations", in_haste)
     yield
+    jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()
