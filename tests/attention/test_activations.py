@@ -1,0 +1,50 @@
+"""The logistic function of our own is as accurate as stated, derivatives and special values too."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lie_jax.attention.activations import ACTIVATIONS, logistic, swish, swish_in_kernel
+
+X = np.concatenate([np.linspace(-120, 120, 240_001), np.geomspace(1e-30, 1, 1000)]).astype("f4")
+EXACT = 1 / (1 + np.exp(-X.astype("f8")))
+
+
+def test_logistic_is_off_by_as_much_as_stated():
+    y = np.asarray(jax.jit(logistic)(jnp.asarray(X)), np.float64)
+    np.testing.assert_allclose(y, EXACT, rtol=0, atol=1.1e-7)
+    for bound, tolerance in ((10, 6e-7), (87, 4e-6)):
+        inside = np.abs(X) < bound
+        np.testing.assert_allclose(y[inside], EXACT[inside], rtol=tolerance, atol=0)
+
+
+def test_derivatives_of_logistic():
+    first = jax.jit(jax.vmap(jax.grad(logistic)))(jnp.asarray(X))
+    second = jax.jit(jax.vmap(jax.grad(jax.grad(logistic))))(jnp.asarray(X))
+    np.testing.assert_allclose(first, EXACT * (1 - EXACT), rtol=0, atol=2e-7)
+    np.testing.assert_allclose(second, EXACT * (1 - EXACT) * (1 - 2 * EXACT), rtol=0, atol=4e-7)
+
+
+def test_special_values_of_logistic():
+    x = jnp.array([jnp.nan, -jnp.nan, jnp.inf, -jnp.inf, 0.0, 3e38, -3e38], jnp.float32)
+    np.testing.assert_array_equal(logistic(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
+    np.testing.assert_array_equal(jax.jit(logistic)(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
+
+
+@pytest.mark.parametrize("function", [swish, swish_in_kernel])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
+def test_swish(function, dtype):
+    x = jnp.linspace(-20, 20, 401, dtype=dtype)
+    y = function(x)
+    assert y.dtype == dtype
+    tolerance = {jnp.bfloat16: 0.1, jnp.float32: 3e-6, jnp.float64: 1e-14}[dtype]
+    wanted = jax.nn.swish(x.astype(jnp.float64))
+    np.testing.assert_allclose(y.astype(jnp.float64), wanted, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_has_finite_derivatives(name):
+    x = jnp.array([-1e4, -90.0, -1.0, 0.0, 1.0, 90.0, 1e4], jnp.float32)
+    for function in (ACTIVATIONS[name], jax.grad(ACTIVATIONS[name])):
+        assert jnp.isfinite(jax.vmap(jax.grad(function))(x)).all()
