@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.attention import combine, content, location
-from lie_jax.attention.config import ACTIVATIONS, AttentionConfig
+from lie_jax.attention.activations import ACTIVATIONS
+from lie_jax.attention.config import AttentionConfig
 from lie_jax.typing import Array, Float, unchecked
 
 MLP = tuple[tuple[Float[Array, "h _i _o"], ...], tuple[Float[Array, "h _o"], ...]]

@@ -1,4 +1,4 @@
-"""Features of a tile's pairs, with the pair axes last."""
+"""Features of a tile's pairs."""
 
 import dataclasses
 
@@ -36,8 +36,8 @@ class Embedding:
 
     def on_tile(
         self, queries: Float[Array, "b q g"], keys: Float[Array, "b #q k g"]
-    ) -> Float[Array, "b q f k"]:
-        """Features of all pairs of a tile, keys last.
+    ) -> Float[Array, "b q k f"]:
+        """Features of all pairs of a tile.
 
         Component by component: what depends on the query alone (its inverse) is computed once
         per query, and the pairs fill the vector lanes.
@@ -49,8 +49,8 @@ class Embedding:
             # A user's group may hold what has no such form, a matrix exponential for instance.
             per_key = jax.vmap(jax.vmap(self, (None, 0)), (0, None if keys.shape[1] == 1 else 0))
             keys = keys[:, 0] if keys.shape[1] == 1 else keys
-            return jnp.swapaxes(jax.vmap(per_key)(queries, keys), -1, -2)
+            return jax.vmap(per_key)(queries, keys)
         query = [queries[:, :, None, i] for i in range(size)]
         key = [keys[..., i] for i in range(size)]
         shape = (*queries.shape[:2], keys.shape[-2])
-        return jnp.stack(broadcast_components(on_pairs(query, key), shape), axis=-2)
+        return jnp.stack(broadcast_components(on_pairs(query, key), shape), axis=-1)

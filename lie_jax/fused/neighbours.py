@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from lie_jax.attention.normalise import Normalisation, normalise
 from lie_jax.fused.features import Embedding
 from lie_jax.fused.terms import ScoreTerms
-from lie_jax.fused.tile import join_sides, mix, split_sides, tile_scores
+from lie_jax.fused.tile import added_per_key, join_sides, mix, split_sides, tile_scores
 from lie_jax.fused.tiled import Tiling
 from lie_jax.geometry.pairs import LazyPairs
 from lie_jax.typing import Array, Float, Int
@@ -64,7 +64,10 @@ def neighbour_attention(
         def tile(xs):
             query, gathered, features, mask = xs
             *key, values = jnp.split(gathered, _offsets(sizes), axis=-1)
-            key = [jnp.swapaxes(x, -1, -2) for x in key]
+            key = [
+                x if is_added else jnp.swapaxes(x, -1, -2)
+                for x, is_added in zip(key, added_per_key(terms), strict=True)
+            ]
             score = tile_scores(join_sides(terms, query, key, parameters), features)
             wide = jnp.promote_types(score.dtype, jnp.float32)
             weights = normalise(score.astype(wide)[:, None], mask, normalisation)[:, 0]

@@ -28,6 +28,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas import triton
 
+from lie_jax.attention.activations import swish_in_kernel
 from lie_jax.attention.normalise import Normalisation
 from lie_jax.fused.componentwise import componentwise
 from lie_jax.fused.features import Embedding
@@ -329,10 +330,11 @@ def _affine(affine: Affine, features: Sequence[Any] | None) -> list[Any]:
 
 
 def _layers(terms: ScoreTerms, xs: list[Any], layers: Any) -> list[Any]:
-    xs = [terms.activate(x) for x in xs]
+    activate = swish_in_kernel if terms.activation == "swish" else terms.activate
+    xs = [activate(x) for x in xs]
     for kernel, bias in layers:
         columns = zip(*kernel, strict=True)
-        xs = [terms.activate(_weighted(k, xs) + b) for k, b in zip(columns, bias, strict=True)]
+        xs = [activate(_weighted(k, xs) + b) for k, b in zip(columns, bias, strict=True)]
     return xs
 
 

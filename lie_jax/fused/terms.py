@@ -15,7 +15,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from lie_jax.attention.config import ACTIVATIONS, AttentionConfig
+from lie_jax.attention.activations import ACTIVATIONS
+from lie_jax.attention.config import AttentionConfig
 from lie_jax.attention.scores import ScoreWeights
 from lie_jax.geometry.pairs import LazyPairs, resolve_embedding
 from lie_jax.masking import masked_mean

@@ -1,9 +1,10 @@
 """What happens inside one tile: scores and mixing of some queries with some keys, one head.
 
-Shapes in a tile: query side (b, q, o), key side (b, 1, o, k) or, where each query has keys of
-its own, (b, q, o, k), pairs (b, q, o, k). Keys come last: they fill the vector lanes. Products
-with the small matrices of the MLPs are batched over queries, so that XLA never merges the query
-and key axes: merged, every broadcast over one of them costs an integer division per number.
+Shapes in a tile, where 1 stands for q unless each query has keys of its own: query side (b, q, o);
+key side (b, 1, c, k) for what is multiplied, (b, 1, k, o) for what is added; scores (b, q, k);
+hidden features of pairs (b, q, k, o). For the MLPs the features come last, so that a layer is
+one product of all pairs with a small matrix, which XLA shares between the cores of a CPU and
+gives to the matrix units of other devices; the usual 16 features are whole vectors besides.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ Tree = TypeVar("Tree")
 
 
 def tile_scores(
-    terms: ScoreTerms, features: Float[Array, "b q f k"] | None
+    terms: ScoreTerms, features: Float[Array, "b q k f"] | None
 ) -> Float[Array, "b q k"]:
     """The scores of a tile's pairs.
 
@@ -34,14 +35,14 @@ def tile_scores(
         content = _dot(terms.query, terms.key)
     if terms.seen is not None:
         assert features is not None
-        content = _sum(content, jnp.einsum("bqf,bqfk->bqk", terms.seen, features))
+        content = _sum(content, jnp.einsum("bqf,bqkf->bqk", terms.seen, features))
     if terms.content is not None:
-        content = _sum(content, _affine(terms.content, features)[:, :, 0])
+        content = _sum(content, _affine(terms.content, features)[..., 0])
     if terms.location is not None:
         location = _affine(terms.location, features)
         if terms.has_location_mlp:
             location = _layers(terms, location, terms.location_layers)
-        location = location[:, :, 0]
+        location = location[..., 0]
     if terms.combine is not None:
         x = _affine(terms.combine, features)
         for score, kernel in (
@@ -50,8 +51,8 @@ def tile_scores(
         ):
             if kernel is not None:
                 assert score is not None
-                x = x + kernel[:, None] * score[:, :, None, :]
-        return _layers(terms, x, terms.combine_layers)[:, :, 0]
+                x = x + score[..., None] * kernel
+        return _layers(terms, x, terms.combine_layers)[..., 0]
     if content is None or location is None:
         found = location if content is None else content
         assert found is not None
@@ -75,11 +76,11 @@ def _dot(query: Float[Array, "b q c"], key: Float[Array, "b #q c k"]) -> Float[A
 
 
 def _affine(affine: Affine, features: Array | None) -> Array:
-    """(b, q, o, k), or what broadcasts to it: a bias alone is (o, 1)."""
+    """(b, q, k, o), or what broadcasts to it: a bias alone is (o,)."""
     total = None
     if affine.features is not None:
         assert features is not None
-        total = _times(affine.features, features)
+        total = _rows_times(features, affine.features.T)
     if affine.key is not None:
         total = _sum(total, affine.key)
     # The smaller parts are added to each other first.
@@ -87,27 +88,27 @@ def _affine(affine: Affine, features: Array | None) -> Array:
     if query is not None and affine.bias is not None:
         query = query + affine.bias
     if query is not None:
-        total = _sum(total, query[..., None])
+        total = _sum(total, query[..., None, :])
     elif affine.bias is not None:
-        total = _sum(total, affine.bias[:, None])
+        total = _sum(total, affine.bias)
     assert total is not None
     return total
 
 
 def _layers(
     terms: ScoreTerms,
-    x: Float[Array, "b q o k"],
+    x: Float[Array, "b #q k _f"],
     layers: tuple[tuple[Float[Array, "_i _o"], Float[Array, "_o"]], ...],
-) -> Array:
+) -> Float[Array, "b #q k _g"]:
     x = terms.activate(x)
     for kernel, bias in layers:
-        x = terms.activate(_times(kernel.T, x) + bias[:, None])
+        x = terms.activate(_rows_times(x, kernel) + bias)
     return x
 
 
-def _times(kernel: Float[Array, "o i"], x: Float[Array, "b q i k"]) -> Float[Array, "b q o k"]:
-    """kernel @ x for every cloud and query, as one batched product."""
-    return times(jnp.broadcast_to(kernel, (*x.shape[:2], *kernel.shape)), x)
+def _rows_times(x: Float[Array, "b #q k i"], kernel: Float[Array, "i o"]) -> Array:
+    """x @ kernel as a product of two matrices: more axes, and XLA would keep to one core."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 def _sum(x: Array | None, y: Array) -> Array:
@@ -124,6 +125,12 @@ def split_sides(terms: ScoreTerms) -> tuple[list[Any], list[Any], list[Any]]:
     for path, leaf in jax.tree_util.tree_flatten_with_path(terms)[0]:
         found[_side(path)].append(leaf)
     return found["query"], found["key"], found["parameter"]
+
+
+def added_per_key(terms: ScoreTerms) -> list[bool]:
+    """Of each array of the key side, whether it is added to something of the pairs."""
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(terms)[0]]
+    return [len(path) > 1 for path in paths if _side(path) == "key"]
 
 
 def join_sides(

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from lie_jax.attention.normalise import Normalisation
 from lie_jax.fused.features import Embedding
 from lie_jax.fused.terms import ScoreTerms
-from lie_jax.fused.tile import join_sides, mix, split_sides, tile_scores
+from lie_jax.fused.tile import added_per_key, join_sides, mix, split_sides, tile_scores
 from lie_jax.geometry.pairs import LazyPairs
 from lie_jax.numerics import full_along
 from lie_jax.typing import Array, Bool, Float, PyTree
@@ -74,8 +74,12 @@ def tiled_attention(
     query_side: dict[str, PyTree] = {
         "terms": [_tiles(x, {1: t.clouds, 2: t.queries}, 2) for x in query]
     }
+    key = [_tiles(x, {1: t.clouds, 3: t.keys}, 2) for x in key]
     key_side: dict[str, PyTree] = {
-        "terms": [_tiles(x, {1: t.clouds, 3: t.keys}, 2) for x in key],
+        "terms": [
+            jnp.swapaxes(x, -1, -2) if is_added else x
+            for x, is_added in zip(key, added_per_key(terms), strict=True)
+        ],
         "values": _tiles(jnp.swapaxes(values, 2, 3), {1: t.clouds, 3: t.keys}, 2),
     }
     if terms.needs_features:
@@ -261,7 +265,7 @@ def _scores(static: _Static, query, key, parameters, features) -> Float[Array, "
     return score.astype(jnp.promote_types(score.dtype, jnp.float32))
 
 
-def _features(static: _Static, query, key) -> Float[Array, "b q f k"] | None:
+def _features(static: _Static, query, key) -> Float[Array, "b q k f"] | None:
     if "elements" not in query:
         return None
     return static.pairs.on_tile(query["elements"], key["elements"][:, None])

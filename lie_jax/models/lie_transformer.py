@@ -13,7 +13,8 @@ from flax import nnx
 from jax.core import Tracer
 
 from lie_jax import fused, geometry, masking
-from lie_jax.attention.config import ACTIVATIONS, AttentionConfig, check_option, check_positive
+from lie_jax.attention.activations import ACTIVATIONS
+from lie_jax.attention.config import AttentionConfig, check_option, check_positive
 from lie_jax.fused import Implementation
 from lie_jax.geometry import EmbeddingName, LazyPairs, LiftMethod, PairEmbedding, PairSet
 from lie_jax.geometry.pairs import resolve_embedding

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lie_jax.attention.config import ACTIVATIONS, ActivationName
+from lie_jax.attention.activations import ACTIVATIONS
+from lie_jax.attention.config import ActivationName
 from lie_jax.typing import Array
 
 
