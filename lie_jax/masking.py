@@ -31,10 +31,14 @@ def masked_mean(
 def masked_max(
     values: Float[Array, "..."], mask: Validated[Bool[Array, "..."]], axis: int
 ) -> Array:
-    """Maximum over the real entries of ``axis``."""
+    """Maximum over the real entries of ``axis``; the first of equal ones has the gradient."""
     check_mask("masked_max", mask)
     lowest = jnp.finfo(values.dtype).min
-    largest = jnp.max(jnp.where(mask, values, lowest), axis=axis)
+    shown = jnp.where(mask, values, lowest)
+    # Not jnp.max: its derivative looks for entries equal to the maximum, and where XLA computes
+    # an entry once for either, the two may differ in the last bit and the gradient is lost.
+    place = jnp.argmax(shown, axis=axis, keepdims=True)
+    largest = jnp.squeeze(jnp.take_along_axis(shown, place, axis=axis), axis)
     return jnp.where(jnp.any(mask, axis=axis), largest, 0)
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 import jax
 import pytest
@@ -11,16 +10,17 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 
 # Most of the time of the tests is compilation. What one worker or module has compiled, the
-# others of the same run read; it is kept in a folder of the run's own.
-_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-_CACHE = Path(tempfile.gettempdir()) / f"lie_jax-tests-{_RUN}"
-jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+# others of the same run read; it is kept in a folder that the run makes and its workers inherit.
+_IS_FIRST = "LIE_JAX_TEST_CACHE" not in os.environ
+_CACHE = os.environ.get("LIE_JAX_TEST_CACHE") or tempfile.mkdtemp(prefix="lie_jax-tests-")
+os.environ["LIE_JAX_TEST_CACHE"] = _CACHE
+jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def pytest_sessionfinish(session):
-    if not hasattr(session.config, "workerinput"):  # the workers have stopped
+def pytest_sessionfinish():
+    if _IS_FIRST:  # the workers have stopped
         shutil.rmtree(_CACHE, ignore_errors=True)
 
 
