@@ -4,7 +4,7 @@ That form has the left factor contracted along its last axis; others run at two 
 or less, or end in a transposition of the whole tile. JAX's own rule for the transpose of a product
 always puts the cotangent on the left, which gives the slow forms. So `times` and `times_transposed`
 are one primitive whose transposes are again these two: what has to be turned is always the small
-factor (the matrix of an MLP's layer, a tile's queries), never the pairs.
+factor (a tile's queries or values), never the pairs.
 """
 
 import jax
