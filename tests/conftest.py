@@ -1,5 +1,6 @@
 """Tests run in float64 by default; those about float32 name their dtype."""
 
+import functools
 import os
 import shutil
 import tempfile
@@ -39,14 +40,20 @@ def _own_data_dir(tmp_path_factory):
 
 # Whole networks, of which every test compiles some of its own: there XLA's costly passes take
 # longer than the tests. What is accurate or fast enough is tested elsewhere, as users compile it.
-_COMPILED_IN_HASTE = ("models", "fused")
+_COMPILED_IN_HASTE = ("models", "fused", "interop", "geometry", "test_laws")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compilation(request):
     """Programs are kept per process (gigabytes after hundreds of tests): here, per module."""
-    in_haste = request.path.parent.name in _COMPILED_IN_HASTE
-    jax.config.update("jax_disable_most_optimizations", in_haste)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        if {request.path.parent.name, request.path.stem} & set(_COMPILED_IN_HASTE):
+            # Imported here: what is imported before pytest is configured is not type-checked.
+            from lie_jax.testing._compile import fast_options
+
+            jit = functools.partial(jax.jit, compiler_options=fast_options())
+            patch.setattr(jax, "jit", jit)
+            jax.config.update("jax_disable_most_optimizations", True)
+        yield
     jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()

@@ -118,13 +118,14 @@ def test_import_is_light():
 
 
 def test_import_takes_less_than_two_seconds():
-    code = "import time; t = time.perf_counter(); import lie_jax; print(time.perf_counter() - t)"
+    # The processor's time: beside other tests the clock tells how busy the machine is.
+    code = "import time, lie_jax; print(time.process_time())"
 
     def seconds():
         run = [sys.executable, "-c", code]
         return float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
 
-    assert min(seconds() for _ in range(3)) < 2  # the best of three: the machine may be busy
+    assert min(seconds() for _ in range(3)) < 2
 
 
 @pytest.mark.parametrize(

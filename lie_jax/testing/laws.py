@@ -1,13 +1,13 @@
 """The laws that a group must obey, at random elements."""
 
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lie_jax.groups.base import Group
+from lie_jax.testing._compile import compiled_fast
 from lie_jax.testing._errors import apply_matrix, expm, largest_error, raise_broken, size
 from lie_jax.testing.signatures import transform_errors, wrong_shape
 from lie_jax.testing.tolerances import tolerance
@@ -55,11 +55,15 @@ def assert_group_laws(
     if complaint := wrong_shape(group, shape, dtype):
         raise AssertionError(f"{where}: {complaint}")
     keys = jax.random.split(key, 4)
-    a = _algebra_samples(group, keys[0], (3, *shape), dtype, scale, angle)
-    stabiliser = group.stabiliser(keys[1], (4, *shape), dtype)
-    x = jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
-    errors = dict(_laws(group, a, stabiliser, x))
-    errors |= _derivative_laws(group, keys[3], a, stabiliser, x)
+    # To stretch a nearly pure translation to a given angle would make it huge, so each sample
+    # is the best of a few.
+    tries = 1 if angle is None else 16
+    many, hats, stabiliser, x = compiled_fast(_samples, (0, 2, 3, 4))(
+        group, keys, shape, dtype, tries, scale
+    )
+    a = _with_angle(group, many, hats, angle)
+    errors = dict(compiled_fast(_laws)(group, a, stabiliser, x))
+    errors |= compiled_fast(_derivative_laws)(group, keys[3], a, stabiliser, x)
     errors |= transform_errors(group, shape, dtype)
     on_branch = angle is not None and abs(angle) > math.pi - _margin(dtype)
     raise_broken(where, errors, allowed, skip=_BRANCH_LAWS if on_branch else ())
@@ -80,34 +84,32 @@ _BRANCH_LAWS = (
 )
 
 
-def _algebra_samples(group: Group, key, shape: Shape, dtype, scale, angle) -> Array:
-    """Normal samples, changed in length to the rotation angle wanted."""
-    # To stretch a nearly pure translation to a given angle would make it huge, so each sample
-    # is the best of a few.
-    tries = 1 if angle is None else 16
-    a = scale * jax.random.normal(key, (tries, *shape, group.algebra_dim), dtype)
+def _samples(group: Group, keys, shape: Shape, dtype, tries: int, scale) -> tuple[Array, ...]:
+    """Normal elements of the algebra, their matrices, stabilisers and points of space."""
+    a = scale * jax.random.normal(keys[0], (tries, 3, *shape, group.algebra_dim), dtype)
+    stabiliser = group.stabiliser(keys[1], (4, *shape), dtype)
+    x = jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
+    return a, group.hat(a), stabiliser, x
+
+
+def _with_angle(group: Group, a: Array, hats: Array, angle: float | None) -> Array:
+    """One of the samples along the first axis, changed in length to the rotation angle wanted."""
+    dtype = a.dtype
     if group.algebra_dim == 0:
         return a[0]
     # The rotation angle of any matrix group is in its generator's spectrum.
-    turn = np.abs(np.linalg.eigvals(np.asarray(group.hat(a), np.float64)).imag).max(-1)
+    turn = np.abs(np.linalg.eigvals(np.asarray(hats, np.float64)).imag).max(-1)
     wanted = np.minimum(turn, math.pi - _margin(dtype)) if angle is None else abs(angle)
     factor = np.where(turn > 1e-300, wanted / np.maximum(turn, 1e-300), 1)
-    best = np.argmax(turn / np.maximum(np.linalg.norm(a, axis=-1), 1e-300), axis=0)[None]
-    a, factor = (
-        np.take_along_axis(np.asarray(v), best.reshape(best.shape + (1,) * k), 0)[0]
-        for v, k in ((a, 1), (factor, 0))
+    samples = np.asarray(a)
+    best = np.argmax(turn / np.maximum(np.linalg.norm(samples, axis=-1), 1e-300), axis=0)[None]
+    chosen, factor = (
+        np.take_along_axis(v, best.reshape(best.shape + (1,) * k), 0)[0]
+        for v, k in ((samples, 1), (factor, 0))
     )
-    return jnp.asarray(a * factor[..., None], dtype)
+    return jnp.asarray(chosen * factor[..., None], dtype)
 
 
-# Every law runs once or a few times per group and shape: compiling fast beats running fast.
-_COMPILE_FAST = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-}
-
-
-@partial(jax.jit, static_argnums=(0,), compiler_options=_COMPILE_FAST)
 def _laws(group: Group, a: Array, stabiliser: Array, x: Array) -> dict[str, Array]:
     """The error of every law that needs no derivative, relative to the size of its terms."""
     return _group_errors(group, a, stabiliser[:3], x) | _orbit_errors(group, a, stabiliser, x)
@@ -234,7 +236,6 @@ def _orbit_errors(group: Group, a: Array, stabiliser: Array, x: Array) -> dict[s
     }
 
 
-@partial(jax.jit, static_argnums=(0,), compiler_options=_COMPILE_FAST)
 def _derivative_laws(
     group: Group, key: Array, a: Array, component: Array, x: Array
 ) -> dict[str, Array]:

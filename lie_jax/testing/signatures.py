@@ -5,6 +5,7 @@ from functools import cache, partial
 import jax
 
 from lie_jax.groups.base import Group
+from lie_jax.testing._compile import compiled_fast
 from lie_jax.testing._errors import largest_error, size
 from lie_jax.typing import Array, Shape
 
@@ -88,9 +89,8 @@ def _one(*last, dtype) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(last, dtype)
 
 
-@partial(jax.jit, static_argnums=(0,))
-def _compiled_maps(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
-    return _maps(group, a, g, x)
+def _mapped(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
+    return jax.vmap(partial(_maps, group))(a, g, x)
 
 
 @cache
@@ -100,10 +100,10 @@ def transform_errors(group: Group, shape: Shape, dtype) -> dict[str, Array]:
     a, b = jax.random.normal(keys[0], (2, *shape, group.algebra_dim), dtype)
     g = group.compose(group.exp(a), group.stabiliser(keys[1], shape, dtype))
     x = jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
-    batched = _compiled_maps(group, b, g, x)
+    batched = compiled_fast(_maps)(group, b, g, x)
     others = {"jit = eager": partial(_maps, group)}
     if x.ndim > 1:
-        others["vmap = batch"] = jax.vmap(partial(_maps, group))
+        others["vmap = batch"] = partial(compiled_fast(_mapped), group)
     return {
         f"{law} ({name})": largest_error(batched[name], value, size(value, value.ndim))
         for law, function in others.items()

@@ -111,6 +111,7 @@ def assert_close(got, want, tolerance):
 GATHERED = ("published", "exp_mean", "concat * mlp", "mlp(dot, raw)", "relative")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("options", "neighbours"), [(x, None) for x in OPTIONS] + [(x, 3) for x in GATHERED]
 )
@@ -123,6 +124,7 @@ def test_every_option(options, neighbours):
     assert_close(fast_jit(jax.value_and_grad(tiled))(arguments), want, 1e-10)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("group", "neighbours"), [(x, None) for x in GROUPS] + [(x, 3) for x in GROUPS[:2]], ids=str
 )
@@ -134,6 +136,7 @@ def test_every_group(group, neighbours):
     assert_close(fast_jit(jax.value_and_grad(tiled))(arguments), want, 1e-10)
 
 
+@pytest.mark.no_cover
 @given(
     n=st.integers(1, 11),
     batch=st.sampled_from([(), (1,), (3,), (2, 2)]),

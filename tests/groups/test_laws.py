@@ -32,6 +32,7 @@ PLACES = st.one_of(
 
 # One compilation per group, dtype and shape serves every example: compiling takes longer than
 # trying the laws at many elements.
+@pytest.mark.no_cover
 @pytest.mark.parametrize("group", GROUPS, ids=str)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=["float32", "float64"])
 @hypothesis.settings(max_examples=12, deadline=None, derandomize=True, database=None)
@@ -187,6 +188,7 @@ def test_section_at_the_singular_places_of_so3():
     assert jnp.isfinite(second).all()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("group", [g for g in GROUPS if g.algebra_dim], ids=str)
 def test_derivatives_equal_finite_differences(group, key):
     """First and second, at elements turned by little, by much, and by nearly pi."""

@@ -49,6 +49,7 @@ def element(group, seed=3):
     return group.exp(a)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("group", GROUPS, ids=str)
 @pytest.mark.parametrize("normalisation", ["softmax", "mean"])
 def test_moved_lifts_give_the_same_output(group, normalisation, key):
@@ -118,6 +119,7 @@ CASES += [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("group", "options"), CASES, ids=str)
 def test_padding_batch_mates_and_order(group, options, key):
     model = build(group, **{"lift_method": "shared", **options})
