@@ -40,14 +40,14 @@ def _own_data_dir(tmp_path_factory):
 
 # Whole networks, of which every test compiles some of its own: there XLA's costly passes take
 # longer than the tests. What is accurate or fast enough is tested elsewhere, as users compile it.
-_COMPILED_IN_HASTE = ("models", "fused", "interop", "geometry", "test_laws")
+_COMPILED_IN_HASTE = ("models", "fused")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compilation(request):
     """Programs are kept per process (gigabytes after hundreds of tests): here, per module."""
     with pytest.MonkeyPatch.context() as patch:
-        if {request.path.parent.name, request.path.stem} & set(_COMPILED_IN_HASTE):
+        if request.path.parent.name in _COMPILED_IN_HASTE:
             # Imported here: what is imported before pytest is configured is not type-checked.
             from lie_jax.testing._compile import fast_options
 

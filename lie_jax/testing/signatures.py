@@ -89,6 +89,19 @@ def _one(*last, dtype) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(last, dtype)
 
 
+def _arguments(group: Group, shape: Shape, dtype) -> tuple[Array, Array, Array]:
+    """Random ones of `_maps`."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    a, b = jax.random.normal(keys[0], (2, *shape, group.algebra_dim), dtype)
+    g = group.compose(group.exp(a), group.stabiliser(keys[1], shape, dtype))
+    return b, g, jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
+
+
+@partial(jax.jit, static_argnums=(0,))
+def _compiled_maps(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
+    return _maps(group, a, g, x)
+
+
 def _mapped(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
     return jax.vmap(partial(_maps, group))(a, g, x)
 
@@ -96,11 +109,8 @@ def _mapped(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
 @cache
 def transform_errors(group: Group, shape: Shape, dtype) -> dict[str, Array]:
     """Differences of every map between jit, eager and vmap; kept, as `wrong_shape` is."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    a, b = jax.random.normal(keys[0], (2, *shape, group.algebra_dim), dtype)
-    g = group.compose(group.exp(a), group.stabiliser(keys[1], shape, dtype))
-    x = jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
-    batched = compiled_fast(_maps)(group, b, g, x)
+    b, g, x = compiled_fast(_arguments, (0, 1, 2))(group, shape, dtype)
+    batched = _compiled_maps(group, b, g, x)
     others = {"jit = eager": partial(_maps, group)}
     if x.ndim > 1:
         others["vmap = batch"] = partial(compiled_fast(_mapped), group)

@@ -40,14 +40,6 @@ GROUPS = [
     lj.groups.Squeeze(),
 ]
 TILING = Tiling(2, 4, 5)
-# Each program runs once: compiling fast beats running fast.
-fast_jit = functools.partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_llvm_disable_expensive_passes": True,
-    },
-)
 MANY_LIFTS = {"SE3", "SO3", "E2"}
 
 
@@ -120,8 +112,8 @@ def test_every_option(options, neighbours):
     (reference, tiled), arguments = functions(
         problem(group, OPTIONS[options], n=5, neighbours=neighbours)
     )
-    want = fast_jit(jax.value_and_grad(reference))(arguments)
-    assert_close(fast_jit(jax.value_and_grad(tiled))(arguments), want, 1e-10)
+    want = jax.jit(jax.value_and_grad(reference))(arguments)
+    assert_close(jax.jit(jax.value_and_grad(tiled))(arguments), want, 1e-10)
 
 
 @pytest.mark.no_cover
@@ -132,8 +124,8 @@ def test_every_group(group, neighbours):
     (reference, tiled), arguments = functions(
         problem(group, OPTIONS["mlp(relative, mlp)"], n=5, neighbours=neighbours)
     )
-    want = fast_jit(jax.value_and_grad(reference))(arguments)
-    assert_close(fast_jit(jax.value_and_grad(tiled))(arguments), want, 1e-10)
+    want = jax.jit(jax.value_and_grad(reference))(arguments)
+    assert_close(jax.jit(jax.value_and_grad(tiled))(arguments), want, 1e-10)
 
 
 @pytest.mark.no_cover
@@ -154,9 +146,9 @@ def test_any_shape_and_mask(n, batch, tiling, normalisation, dtype, group, seed)
     (reference, tiled), arguments = functions(
         problem(group, config, n=n, batch=batch, seed=seed, dtype=dtype), tiling
     )
-    want = fast_jit(jax.value_and_grad(reference))(arguments)
+    want = jax.jit(jax.value_and_grad(reference))(arguments)
     tolerance = 1e-10 if dtype == jnp.float64 else 1e-5
-    assert_close(fast_jit(jax.value_and_grad(tiled))(arguments), want, tolerance)
+    assert_close(jax.jit(jax.value_and_grad(tiled))(arguments), want, tolerance)
 
 
 @pytest.mark.parametrize("neighbours", [None, 3])
@@ -175,8 +167,8 @@ def test_second_derivatives_in_both_modes(neighbours):
         forward = jax.jvp(jax.grad(function), (arguments,), (direction,))[1]
         return jax.jvp(function, (arguments,), (direction,)), forward, jax.grad(slope)(arguments)
 
-    want = fast_jit(functools.partial(derivatives, reference))()
-    assert_close(fast_jit(functools.partial(derivatives, tiled))(), want, 1e-10)
+    want = jax.jit(functools.partial(derivatives, reference))()
+    assert_close(jax.jit(functools.partial(derivatives, tiled))(), want, 1e-10)
 
 
 def test_coincident_points_have_finite_derivatives():
@@ -187,7 +179,7 @@ def test_coincident_points_have_finite_derivatives():
     def energy(elements):
         return tiled((*arguments[:4], elements, arguments[5]))
 
-    gradient, second = fast_jit(lambda x: jax.jvp(jax.grad(energy), (x,), (x,)))(elements)
+    gradient, second = jax.jit(lambda x: jax.jvp(jax.grad(energy), (x,), (x,)))(elements)
     assert jnp.all(jnp.isfinite(gradient))
     assert jnp.all(jnp.isfinite(second))
 
@@ -195,7 +187,7 @@ def test_coincident_points_have_finite_derivatives():
 def test_absent_clouds_give_zeros_and_no_gradient():
     _, _, _, arguments = made = problem(lj.groups.T(3), OPTIONS["published"])
     (_, tiled), _ = functions(made)
-    grads = fast_jit(jax.grad(tiled))(arguments)
+    grads = jax.jit(jax.grad(tiled))(arguments)
     for leaf in jax.tree.leaves(grads[1:]):
         np.testing.assert_array_equal(leaf[-1], 0)
 
