@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 run: install     ## train on real molecules and show what was learnt (10 minutes on 2 cores)
 	$(BIN)/python -m experiments train qm9 --preset quick
 
-test: install    ## run the tests, with coverage (23 minutes on 2 cores)
+test: install    ## run the tests, with coverage (25 minutes on 2 cores)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term
 
 test-slow: install  ## run the slow studies
