@@ -1,10 +1,9 @@
 """Attention in one Pallas kernel per tile of queries: the forward pass, and what both passes share.
 
-A kernel works on tiles (rows, lanes) of pairs and on nothing larger: the features of the pairs,
-the hidden layers and the scores are each a list of such tiles, made from what queries and keys
-hold as one number per point, (rows, 1) or (1, lanes). The small matrices of the MLPs are read as
-scalars. So the kernel needs neither small axes nor reshapes, which Triton (NVIDIA) and Mosaic
-(TPU) do not have.
+A kernel works on tiles (rows, lanes) of pairs and makes their scores from what queries and keys
+hold per point. How, depends on what the accelerator is good at: see
+`lie_jax.fused.pallas_matrices` for Triton (GPU), `lie_jax.fused.pallas_components` for Mosaic
+(TPU).
 
 One side of the pairs is the rows' side, of which a program holds one tile; the other side's
 tiles pass by in a loop. Forward the queries are rows. In `lie_jax.fused.pallas_vjp`, where
@@ -15,10 +14,8 @@ Source: Dao et al., FlashAttention (2022); the running softmax as in `lie_jax.fu
 
 import dataclasses
 import functools
-import math
-import operator
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,75 +23,21 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-from jax.experimental.pallas import triton
 
-from lie_jax.attention.activations import swish_in_kernel
-from lie_jax.attention.normalise import Normalisation
-from lie_jax.fused.componentwise import componentwise
-from lie_jax.fused.features import Embedding
-from lie_jax.fused.terms import Affine, ScoreTerms
-from lie_jax.fused.tile import join_sides, split_sides
-from lie_jax.fused.tiled import Tiling
-from lie_jax.typing import Array, Float, PyTree
+from lie_jax.fused.pallas_components import Components
+from lie_jax.fused.pallas_matrices import Matrices, dot
+from lie_jax.fused.pallas_plan import Plan
+from lie_jax.fused.terms import ScoreTerms
+from lie_jax.fused.tile import split_sides
+from lie_jax.typing import Array, Float, PyTree, Shape
 
-Target = Literal["gpu", "tpu", "interpret"]
 Side = dict[str, Array]
+Form = Components | Matrices
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What decides the kernels; hashable.
-
-    Args:
-        structure: the terms without ``query`` and ``key``, each array's place taken by the shape
-            of what a tile's point (or a head, for parameters) has of it.
-        embedding: of the pairs.
-        normalisation, tiling: as in `tiled_attention`; ``tiling.clouds`` is not used.
-        element_size: numbers in a group element; 0 if no term needs the pairs' features.
-        dtype: to compute in.
-        target: what runs the kernels.
-    """
-
-    structure: ScoreTerms
-    embedding: Embedding
-    normalisation: Normalisation
-    tiling: Tiling
-    element_size: int
-    dtype: np.dtype
-    target: Target
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Arguments of `pallas_call` for the target."""
-        if self.target == "gpu":
-            return {"compiler_params": triton.CompilerParams(num_warps=4, num_stages=1)}
-        if self.target == "tpu":
-            return {"compiler_params": pltpu.CompilerParams(dimension_semantics=("parallel",) * 3)}
-        return {"interpret": True}
-
-
-def make_plan(
-    terms: ScoreTerms,
-    dtype: jax.typing.DTypeLike,
-    elements: Float[Array, "b m g"],
-    embedding: Embedding,
-    normalisation: Normalisation,
-    tiling: Tiling,
-    target: Target,
-) -> Plan:
-    """The plan of a layer; ``dtype`` is that of the values."""
-    rest = dataclasses.replace(terms, query=None, key=None)
-    queries, keys, parameters = split_sides(rest)
-    shapes: list[Any] = [
-        [jax.ShapeDtypeStruct(x.shape[-1:], x.dtype) for x in queries],
-        [jax.ShapeDtypeStruct(x.shape[-2:-1], x.dtype) for x in keys],
-        [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in parameters],
-    ]
-    structure = join_sides(rest, *shapes)
-    needed = [*jax.tree.leaves(terms), *([elements] if terms.needs_features else [])]
-    wide = jnp.result_type(jnp.float32, dtype, *(x.dtype for x in needed))
-    size = elements.shape[-1] if terms.needs_features else 0
-    return Plan(structure, embedding, normalisation, tiling, size, np.dtype(wide), target)
+def form_of(plan: Plan) -> Form:
+    """How kernels for the target see a tile."""
+    return Matrices(plan) if plan.target == "gpu" else Components(plan)
 
 
 # --- Layout ------------------------------------------------------------------------------------
@@ -105,13 +48,14 @@ def pack(
 ) -> tuple[Side, Side, Array]:
     """The arrays of the query side and of the key side, each (h, b, m, x), and the parameters.
 
-    ``"numbers"`` are the single numbers of a point, element last; ``"dot"`` and ``"values"``
-    enter matrix products. The last axes are filled up with zeros to powers of two.
+    ``"numbers"`` are the arrays of a point one behind the other, element last; ``"dot"`` and
+    ``"values"`` enter matrix products. The last axes are filled up with zeros to powers of two.
     """
-    lead = values.shape[:3]
+    lead, form = values.shape[:3], form_of(plan)
     rest = dataclasses.replace(terms, query=None, key=None)
     queries, keys, parameters = split_sides(rest)
-    keys = [jnp.swapaxes(x, 2, 3) for x in keys]
+    queries = [_widened(x, form.padded(x.shape[3:])) for x in queries]
+    keys = [_widened(jnp.swapaxes(x, 2, 3), form.padded(x.shape[2:3])) for x in keys]
     if plan.element_size:
         queries, keys = [
             [*side, jnp.broadcast_to(elements, (*lead, plan.element_size))]
@@ -124,7 +68,8 @@ def pack(
         query["dot"] = _joined(plan, [terms.query], lead, 16)
         key["dot"] = _joined(plan, [jnp.swapaxes(terms.key, 2, 3)], lead, 16)
     heads = lead[:1]
-    flat = [x.reshape(*heads, -1) for x in parameters]
+    wide = [_widened(x, form.padded(x.shape[1:])) for x in parameters]
+    flat = [x.reshape(*heads, -1) for x in wide]
     return query, key, _joined(plan, flat, heads)[:, None]
 
 
@@ -134,6 +79,12 @@ def _joined(plan: Plan, parts: Sequence[Array], lead: tuple[int, ...], least: in
     size = whole.shape[-1]
     width = max(least, 1 << (size - 1).bit_length() if size else 1)
     return jnp.pad(whole, [(0, 0)] * (whole.ndim - 1) + [(0, width - size)])
+
+
+def _widened(x: Array, shape: Shape) -> Array:
+    """``x`` with its last axes filled up with zeros to ``shape``."""
+    new = (*x.shape[: x.ndim - len(shape)], *shape)
+    return jnp.pad(x, [(0, size - old) for old, size in zip(x.shape, new, strict=True)])
 
 
 def as_rows(plan: Plan, side: Side) -> tuple[Side, dict[str, pl.BlockSpec]]:
@@ -209,31 +160,29 @@ def mask_side(plan: Plan, mask: Array) -> Array:
 # --- In the kernel -----------------------------------------------------------------------------
 
 
-_LISTS = ("numbers", "mask", "lse", "shift")
+_LISTS = ("mask", "lse", "shift")
 
 
-def read_rows(refs: dict[str, Any]) -> dict[str, Any]:
-    """A tile of the rows' side: matrices (rows, x), and lists of numbers (rows, 1)."""
+def read_rows(form: Form, refs: dict[str, Any], side: str) -> dict[str, Any]:
+    """A tile of the rows' side, which is ``side``: matrices (rows, x), lists of columns."""
     found: dict[str, Any] = {}
     for name, ref in refs.items():
-        columns = range(ref.shape[1])
-        found[name] = [ref[:, i : i + 1] for i in columns] if name in _LISTS else ref[:, :]
+        if name == "numbers":
+            found[name] = form.read_rows(ref, side)
+        else:
+            found[name] = [ref[:, 0:1]] if name in _LISTS else ref[:, :]
     return found
 
 
-def read_lanes(refs: dict[str, Any], tile: Any) -> dict[str, Any]:
-    """A tile of the lanes' side: matrices (x, lanes), and lists of numbers (1, lanes)."""
+def read_lanes(form: Form, refs: dict[str, Any], tile: Any, side: str) -> dict[str, Any]:
+    """A tile of the lanes' side, which is ``side``: matrices (x, lanes), lists of rows."""
     found: dict[str, Any] = {}
     for name, ref in refs.items():
-        rows = range(ref.shape[1])
-        found[name] = [ref[tile, i : i + 1, :] for i in rows] if name in _LISTS else ref[tile, :, :]
+        if name == "numbers":
+            found[name] = form.read_lanes(ref, tile, side)
+        else:
+            found[name] = [ref[tile, 0:1, :]] if name in _LISTS else ref[tile, :, :]
     return found
-
-
-def read_parameters(plan: Plan, ref: Any) -> list[Array]:
-    """The head's parameters as scalars."""
-    shapes = [x.shape for x in split_sides(plan.structure)[2]]
-    return [ref[0, i] for i in range(sum(map(math.prod, shapes)))]
 
 
 def over_tiles(refs: dict[str, Any], body: Any, carry: PyTree) -> PyTree:
@@ -242,100 +191,9 @@ def over_tiles(refs: dict[str, Any], body: Any, carry: PyTree) -> PyTree:
     return lax.fori_loop(np.int32(0), np.int32(tiles), body, carry)
 
 
-def dot(x: Array, y: Array, axes: tuple[int, int] = (1, 0)) -> Array:
-    """A matrix product in full precision."""
-    numbers = (((axes[0],), (axes[1],)), ((), ()))
-    return lax.dot_general(x, y, numbers, lax.Precision.HIGHEST, preferred_element_type=x.dtype)
-
-
-def tile_dot(rows: dict[str, Any], lanes: dict[str, Any]) -> Array | None:
+def tile_dot(plan: Plan, rows: dict[str, Any], lanes: dict[str, Any]) -> Array | None:
     """The dot products of the content, if it has them."""
-    return dot(rows["dot"], lanes["dot"]) if "dot" in rows else None
-
-
-def scores_on_tile(
-    plan: Plan,
-    product: Array | None,
-    query: Sequence[Array],
-    key: Sequence[Array],
-    parameters: Sequence[Array],
-    shape: tuple[int, int],
-) -> Array:
-    """The scores of a tile's pairs, as `lie_jax.fused.tile.tile_scores` has them.
-
-    Args:
-        product: the content's dot products, a tile.
-        query, key: numbers of the points, which broadcast to ``shape``.
-        parameters: scalars.
-        shape: of the tile.
-    """
-    sources = [iter(x) for x in (query, key, parameters)]
-    sides = [
-        [_nested(source, x.shape) for x in side]
-        for source, side in zip(sources, split_sides(plan.structure), strict=True)
-    ]
-    terms: Any = join_sides(plan.structure, *sides)  # lists in the place of arrays
-    features = None
-    if size := plan.element_size:
-        embed = componentwise(plan.embedding, (size,), (size,), dtype=plan.dtype)
-        features = embed(*([next(source) for _ in range(size)] for source in sources[:2]))
-    content: Any = product
-    location: Any = None
-    if terms.seen is not None:
-        content = _add(content, _weighted(terms.seen, features))
-    if terms.content is not None:
-        content = _add(content, _affine(terms.content, features)[0])
-    if terms.location is not None:
-        found = _affine(terms.location, features)
-        if terms.has_location_mlp:
-            found = _layers(terms, found, terms.location_layers)
-        location = found[0]
-    if terms.combine is not None:
-        x = _affine(terms.combine, features)
-        for score, kernel in (
-            (content, terms.combine_content),
-            (location, terms.combine_location),
-        ):
-            if kernel is not None:
-                x = [y + k * score for y, k in zip(x, kernel, strict=True)]
-        score = _layers(terms, x, terms.combine_layers)[0]
-    elif content is None or location is None:
-        score = location if content is None else content
-    else:
-        score = content + location if terms.combination == "sum" else content * location
-    assert score is not None
-    return jnp.broadcast_to(score, shape)
-
-
-def _nested(source: Iterator[Any], shape: tuple[int, ...]) -> Any:
-    return [_nested(source, shape[1:]) for _ in range(shape[0])] if shape else next(source)
-
-
-def _add(x: Any, y: Any) -> Any:
-    return y if x is None else x + y
-
-
-def _weighted(weights: Sequence[Any], xs: Sequence[Any] | None) -> Any:
-    assert xs is not None
-    return functools.reduce(operator.add, map(operator.mul, weights, xs))
-
-
-def _affine(affine: Affine, features: Sequence[Any] | None) -> list[Any]:
-    # The smaller parts are added to each other first.
-    parts: list[Any] = [affine.bias, affine.query, affine.key]
-    if affine.features is not None:
-        parts.append([_weighted(row, features) for row in affine.features])
-    present = [part for part in parts if part is not None]
-    return [functools.reduce(operator.add, xs) for xs in zip(*present, strict=True)]
-
-
-def _layers(terms: ScoreTerms, xs: list[Any], layers: Any) -> list[Any]:
-    activate = swish_in_kernel if terms.activation == "swish" else terms.activate
-    xs = [activate(x) for x in xs]
-    for kernel, bias in layers:
-        columns = zip(*kernel, strict=True)
-        xs = [activate(_weighted(k, xs) + b) for k, b in zip(columns, bias, strict=True)]
-    return xs
+    return dot(plan, rows["dot"], lanes["dot"]) if "dot" in rows else None
 
 
 # --- Forward -----------------------------------------------------------------------------------
@@ -366,25 +224,26 @@ def forward(plan: Plan, query: Side, key: Side, parameters: Array) -> tuple[Arra
 
 
 def _kernel(plan: Plan, query_refs, key_refs, parameter_ref, out_ref, lse_ref):
-    query = read_rows(query_refs)
-    parameters = read_parameters(plan, parameter_ref)
+    form = form_of(plan)
+    query = read_rows(form, query_refs, "query")
+    parameters = form.read_parameters(parameter_ref)
     shape = rows, _ = plan.tiling.queries, plan.tiling.keys
     lowest = float(jnp.finfo(plan.dtype).min)
 
     def body(tile, carry):
         total, largest, denominator = carry
-        key = read_lanes(key_refs, tile)
-        product = tile_dot(query, key)
-        score = scores_on_tile(plan, product, query["numbers"], key["numbers"], parameters, shape)
+        key = read_lanes(form, key_refs, tile, "key")
+        product = tile_dot(plan, query, key)
+        score = form.scores(product, query["numbers"], key["numbers"], parameters, shape)
         real = key["mask"][0] > 0.5
         if plan.normalisation != "softmax":
             mixing = jnp.where(real, unnormalised(plan, jnp.where(real, score, 0)), 0)
-            return total + dot(mixing, key["values"], (1, 1)), largest, denominator
+            return total + dot(plan, mixing, key["values"], (1, 1)), largest, denominator
         shown = jnp.where(real, score, lowest)
         new = jnp.maximum(largest, jnp.max(shown, axis=1, keepdims=True))
         mixing = jnp.where(real, jnp.exp(shown - new), 0)
         old = jnp.exp(largest - new)
-        total = total * old + dot(mixing, key["values"], (1, 1))
+        total = total * old + dot(plan, mixing, key["values"], (1, 1))
         return total, new, denominator * old + jnp.sum(mixing, axis=1, keepdims=True)
 
     total, largest, denominator = over_tiles(

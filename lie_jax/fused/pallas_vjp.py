@@ -12,35 +12,32 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.experimental import pallas as pl
 
 from lie_jax.attention.normalise import Normalisation
 from lie_jax.fused.componentwise import componentwise
 from lie_jax.fused.features import Embedding
 from lie_jax.fused.pallas import (
-    Plan,
+    Form,
     Side,
-    Target,
     as_lanes,
     as_rows,
-    dot,
+    form_of,
     forward,
     grid,
-    make_plan,
     mask_side,
     over_tiles,
     pack,
     parameter_spec,
     read_lanes,
-    read_parameters,
     read_rows,
     row_spec,
-    scores_on_tile,
     sum_spec,
     tile_dot,
     unnormalised,
 )
+from lie_jax.fused.pallas_matrices import dot
+from lie_jax.fused.pallas_plan import Plan, Target, make_plan
 from lie_jax.fused.terms import ScoreTerms
 from lie_jax.fused.tile import split_sides
 from lie_jax.fused.tiled import Tiling, tiled_attention
@@ -67,23 +64,25 @@ def pallas_attention(
         terms, values, pairs, normalisation: see `tiled_attention`.
         tiling: queries and keys of a tile, see `pallas_tiling`.
         interpret: run the kernels' operations one by one in XLA, on any device.
-        backend: ``"gpu"`` or ``"tpu"``, what to make kernels for; None for the default backend.
+        backend: ``"gpu"`` or ``"tpu"``, what to make kernels for; None for the default backend
+            (interpreted on a CPU: those for a TPU).
 
     Raises:
         NotImplementedError: see `unsupported`.
         ValueError: the tiling does not fit the backend.
     """
-    target: Target = "interpret"
+    backend = backend or jax.default_backend()
     if not interpret:
-        backend = backend or jax.default_backend()
         if reason := unsupported(terms, pairs, values.dtype, backend):
             raise NotImplementedError(f"pallas_attention: {reason}")
-        target = "tpu" if backend == "tpu" else "gpu"
-    _check_tiling(tiling, target)
+        _check_tiling(tiling, backend)
+    target: Target = "gpu" if backend in _GPUS else "tpu"
     clouds, m = pairs.mask.shape
     elements = pairs.elements.reshape(clouds, m, -1)
     embedding = Embedding.of(pairs)
-    plan = make_plan(terms, values.dtype, elements, embedding, normalisation, tiling, target)
+    plan = make_plan(
+        terms, values.dtype, elements, embedding, normalisation, tiling, target, interpret
+    )
     found: Any = _attend(plan, terms, values, elements, pairs.mask)
     return found[0]
 
@@ -103,7 +102,7 @@ def unsupported(
         dtype: of the values.
         backend: as `jax.default_backend` names it.
     """
-    if backend not in ("gpu", "cuda", "tpu"):
+    if backend not in (*_GPUS, "tpu"):
         return f"the kernels run on a GPU or TPU, got backend {backend!r}"
     if pairs.neighbourhood is not None:
         return "the kernels attend to all points of a cloud, not to a neighbourhood"
@@ -131,6 +130,7 @@ def unsupported(
     return None
 
 
+_GPUS = ("gpu", "cuda", "rocm")
 _MOST_PARAMETERS = 1024
 _MOST_VMEM = 12 * 2**20
 """Of the 16 MiB that a kernel gets by default."""
@@ -148,12 +148,11 @@ def _vmem(terms: ScoreTerms, pairs: LazyPairs) -> int:
     return 2 * 4 * m * (max(widths) + element + 64)
 
 
-def _check_tiling(tiling: Tiling, target: Target) -> None:
+def _check_tiling(tiling: Tiling, backend: str) -> None:
     sizes = (tiling.queries, tiling.keys)
-    fits, wanted = True, ""
-    if target == "tpu":
+    if backend == "tpu":
         fits, wanted = not (sizes[0] % 8 or sizes[1] % 128), "multiples of 8 and 128"
-    elif target == "gpu":
+    else:
         fits, wanted = all(x >= 16 and not x & (x - 1) for x in sizes), "powers of two from 16"
     if not fits:
         raise ValueError(
@@ -296,59 +295,55 @@ def _side(
 
 
 def _kernel(plan: Plan, rows: str, row_refs, lane_refs, parameter_ref, out_refs):
-    row = read_rows(row_refs)
-    parameters = read_parameters(plan, parameter_ref)
+    form, lanes = form_of(plan), "key" if rows == "query" else "query"
+    row = read_rows(form, row_refs, rows)
+    parameters = form.read_parameters(parameter_ref)
+    read = {"numbers": row["numbers"], "parameters": parameters}
 
     def body(tile, sums):
-        lane = read_lanes(lane_refs, tile)
+        lane = read_lanes(form, lane_refs, tile, lanes)
         query, key = (row, lane) if rows == "query" else (lane, row)
-        score, pull = _scores(plan, rows, tile_dot(row, lane), query, key, parameters)
+        score, pull = _scores(plan, form, rows, tile_dot(plan, row, lane), query, key, parameters)
         real = key["mask"][0] > 0.5
         (lse,), (shift,) = query["lse"], query["shift"]
         exponent = score if plan.normalisation == "mean" else jnp.where(real, score - lse, 0)
         weight = jnp.where(real, unnormalised(plan, exponent), 0)
         along = (
-            dot(row["cotangent"], lane["values"])
+            dot(plan, row["cotangent"], lane["values"])
             if rows == "query"
-            else dot(row["values"], lane["cotangent"])
+            else dot(plan, row["values"], lane["cotangent"])
         )
         slope = along if plan.normalisation == "mean" else weight * (along - shift)
         dproduct, dnumbers, *rest = pull(jnp.where(real, slope, 0))
-        terms = {"numbers": _placed(dnumbers, sums["numbers"].shape, plan.dtype)}
+        terms = {"numbers": form.gather(dnumbers, out_refs["numbers"].shape)}
         if dproduct is not None:
-            terms["dot"] = dot(dproduct, lane["dot"], (1, 1))
+            terms["dot"] = dot(plan, dproduct, lane["dot"], (1, 1))
         if rows == "key":
-            terms["values"] = dot(weight, lane["cotangent"], (1, 1))
+            terms["values"] = dot(plan, weight, lane["cotangent"], (1, 1))
         else:
-            terms["parameters"] = _placed(rest[0], sums["parameters"].shape, plan.dtype)
-        return {name: sums[name] + x for name, x in terms.items()}
+            terms["parameters"] = form.gather(rest[0], out_refs["parameters"].shape)
+        return jax.tree.map(jnp.add, sums, terms)
 
-    start = {name: jnp.zeros(ref.shape, plan.dtype) for name, ref in out_refs.items()}
+    start = {
+        name: form.start(read[name], ref.shape)
+        if name in read
+        else jnp.zeros(ref.shape, plan.dtype)
+        for name, ref in out_refs.items()
+    }
     for name, x in over_tiles(lane_refs, body, start).items():
-        out_refs[name][:, :] = x
+        if name in read:
+            form.store(out_refs[name], x)
+        else:
+            out_refs[name][:, :] = x
 
 
-def _scores(plan: Plan, rows: str, product, query, key, parameters):
+def _scores(plan: Plan, form: Form, rows: str, product, query, key, parameters):
     """The scores, and their pullback to the product, the rows' numbers and, if these are
     queries', the parameters."""
     shape = plan.tiling.queries, plan.tiling.keys
     queries, keys = query["numbers"], key["numbers"]
     if rows == "query":
         return jax.vjp(
-            lambda p, q, w: scores_on_tile(plan, p, q, keys, w, shape), product, queries, parameters
+            lambda p, q, w: form.scores(p, q, keys, w, shape), product, queries, parameters
         )
-    return jax.vjp(
-        lambda p, k: scores_on_tile(plan, p, queries, k, parameters, shape), product, keys
-    )
-
-
-def _placed(columns: list[Array], shape: tuple[int, int], dtype) -> Array:
-    """The columns, each (rows, 1) or a scalar, side by side; zeros where there are none.
-
-    By choices, as Triton cannot concatenate.
-    """
-    place = lax.broadcasted_iota(jnp.int32, shape, 1)
-    whole = jnp.zeros(shape, dtype)
-    for i, x in enumerate(columns):
-        whole = jnp.where(place == i, x, whole)
-    return whole
+    return jax.vjp(lambda p, k: form.scores(p, queries, k, parameters, shape), product, keys)

@@ -33,12 +33,14 @@ class Tiling:
         clouds, queries, keys: how many of each.
         all_heads: work on all heads of a tile at once instead of one after the other. One is
             right for a CPU, whose cache holds one head's activations; a GPU or TPU would starve.
+        warps: of a program on a GPU, 32 threads each; of the Pallas kernels only.
     """
 
     clouds: int = 1
     queries: int = 64
     keys: int = 256
     all_heads: bool = False
+    warps: int = 4
 
 
 @dataclasses.dataclass(frozen=True)

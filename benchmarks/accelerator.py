@@ -1,0 +1,178 @@
+"""Attention on an accelerator: is it right, how fast is which tile of the Pallas kernels.
+
+python -m benchmarks.accelerator check           errors against float64, for several groups
+python -m benchmarks.accelerator tiles --n 4096  seconds of each size of the kernels' tiles
+"""
+
+import argparse
+import dataclasses
+import functools
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+import lie_jax as lj
+from lie_jax import geometry
+from lie_jax.fused import api, pallas_vjp
+from lie_jax.fused.tiled import Tiling
+
+Config = lj.AttentionConfig
+CHECKS = {
+    "T3": (lj.groups.T(3), Config()),
+    "T3 exp_mean, combined by MLP": (
+        lj.groups.T(3),
+        Config("linear_concat_linear", "mlp", "mlp", normalisation="exp_mean"),
+    ),
+    "SE2 relative position": (
+        lj.groups.SE2(),
+        Config("relative_position", "mlp", "sum", activation="tanh"),
+    ),
+    "SE3 mean": (lj.groups.SE3(), Config(normalisation="mean")),
+}
+"""Group and options of each check."""
+
+PALLAS = ("16x16", "16x32", "32x16", "32x32", "32x32x8", "16x64", "64x16")
+TILED = ("64x256", "128x512", "256x512", "512x1024")
+
+
+def make_tiling(text: str) -> Tiling:
+    """The tiling of ROWSxLANES or ROWSxLANESxWARPS."""
+    queries, keys, *warps = map(int, text.split("x"))
+    return Tiling(1, queries, keys, True, *warps)
+
+
+def make_layer(group, config, points: int, width: int = 64, heads: int = 8, clouds: int = 2):
+    """The layer as a function of (parameters, features, lifted elements), with these; float32."""
+    module = lj.LieSelfAttention(
+        width, width, heads=heads, pair_features=geometry.feature_dim(group), config=config,
+        rngs=nnx.Rngs(0),
+    )  # fmt: skip
+    graph, parameters = nnx.split(module)
+    keys = jax.random.split(jax.random.key(1))
+    mask = jnp.arange(points) < points - jnp.arange(clouds)[:, None] * (points // 3)
+    features = jax.random.normal(keys[0], (clouds, points, width))
+    coordinates = jax.random.normal(keys[1], (clouds, points, group.space_dim))
+    key = jax.random.key(2) if group.has_stabiliser else None
+    cloud = lj.PointSet(coordinates, features, mask)
+    lifted = geometry.lazy_pairs(group, lj.lift(group, cloud, key=key, samples=1))
+
+    def layer(parameters, features, elements, **options):
+        pairs = dataclasses.replace(lifted, elements=elements)
+        out = nnx.merge(graph, parameters)(features, pairs, **options)
+        return jnp.where(mask[..., None], out, 0)
+
+    return layer, (parameters, features, lifted.elements)
+
+
+def check(implementations: Sequence[str]) -> None:
+    """Prints how far values and gradients are from the float64 reference."""
+    for name, (group, config) in CHECKS.items():
+        layer, arguments = make_layer(group, config, points=100)
+
+        def results(*arguments, layer=layer, **options):
+            def loss(*arguments):
+                out = layer(*arguments, **options)
+                return jnp.sum(jnp.sin(out)), out
+
+            return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))(*arguments)
+
+        with jax.enable_x64(True):
+            wide = jax.tree.map(lambda x: x.astype(jnp.float64), arguments)
+            exact = results(*wide, implementation="reference")
+        for implementation in implementations:
+            for precision in (None, "highest"):
+                label = f"{name}: {implementation}, matrix products {precision or 'by default'}"
+                started = time.perf_counter()
+                try:
+                    with jax.default_matmul_precision(precision):
+                        found = jax.block_until_ready(
+                            results(*arguments, implementation=implementation)
+                        )
+                except Exception as error:
+                    print(f"{label}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+                    continue
+                errors = [_error(x, y) for x, y in zip(found, exact, strict=True)]
+                seconds = time.perf_counter() - started
+                print(f"{label}: {errors[0]:.1e} and {errors[1]:.1e} ({seconds:.0f} s)", flush=True)
+
+
+def _error(got, want) -> float:
+    """The largest error, relative to the largest number."""
+    pairs = [*zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True)]
+    largest = max(float(jnp.max(jnp.abs(y))) for _, y in pairs)
+    return max(float(jnp.max(jnp.abs(x - y))) for x, y in pairs) / largest
+
+
+def seconds_of(function, arguments, rounds: int = 5) -> float:
+    """Median seconds of a jitted function, warm."""
+    jax.block_until_ready(function(*arguments))
+    taken = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def tiles(n: int, group: str, variants: Sequence[tuple[str, Tiling]]) -> None:
+    """Prints forward and forward + backward seconds of one layer on one cloud."""
+    layer, arguments = make_layer(CHECKS[group][0], Config(), points=n, clouds=1)
+    for implementation, tiling in variants:
+        run = functools.partial(layer, implementation=implementation)
+        pallas_vjp.pallas_tiling = lambda _backend, tiling=tiling: tiling
+        api.choose_tiling = lambda _pairs, tiling=tiling: tiling
+
+        def loss(*arguments, run=run):
+            return jnp.sum(jnp.square(run(*arguments)))
+
+        label = f"{implementation} {tiling.queries}x{tiling.keys}, {tiling.warps} warps"
+        started = time.perf_counter()
+        try:
+            forward = seconds_of(jax.jit(run), arguments)
+            compiled = time.perf_counter() - started
+            both = seconds_of(jax.jit(jax.grad(loss, (0, 1))), arguments)
+        except Exception as error:
+            print(f"{label}: {type(error).__name__}: {str(error)[:200]}", flush=True)
+            continue
+        total = time.perf_counter() - started
+        print(
+            f"{label}: forward {forward * 1e3:.2f} ms, with backward {both * 1e3:.2f} ms "
+            f"(compiled in {compiled:.0f} and {total - compiled:.0f} s)",
+            flush=True,
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accelerator", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("what", choices=("check", "tiles"))
+    parser.add_argument("--implementations", nargs="+", default=("reference", "tiled", "pallas"))
+    parser.add_argument("--n", type=int, default=4096)
+    parser.add_argument("--group", choices=("T3",), default="T3")
+    parser.add_argument(
+        "--pallas", nargs="*", default=PALLAS, metavar="ROWSxLANES[xWARPS]", help="tiles to time"
+    )
+    parser.add_argument("--tiled", nargs="*", default=TILED, metavar="QUERIESxKEYS")
+    options = parser.parse_args(arguments)
+    print(jax.__version__, jax.devices(), flush=True)
+    if options.what == "check":
+        check(options.implementations)
+    else:
+        variants = [
+            (name, make_tiling(size))
+            for name in ("pallas", "tiled")
+            for size in getattr(options, name)
+        ]
+        tiles(options.n, options.group, variants)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
