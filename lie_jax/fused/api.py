@@ -120,16 +120,19 @@ def choose(pairs: LazyPairs) -> Implementation:
 
 
 def choose_tiling(pairs: LazyPairs) -> Tiling:
-    """Sizes of the tiles for the default device."""
+    """Sizes of the tiles for the default device.
+
+    On a CPU those whose activations, of one head, stay in the cache. A GPU or TPU wants few large
+    steps instead; the sizes are measured on one H200 (benchmarks/README.md), 0.3 GB per hidden
+    layer of 8 heads with 16 features.
+    """
     clouds = math.prod(pairs.mask.shape[:-1])
     m = pairs.mask.shape[-1]
-    on_cpu = jax.default_backend() == "cpu"
-    return Tiling(
-        clouds=max(1, min(clouds, (64 // m) ** 2)),
-        queries=min(64, m),
-        keys=min(256, m),
-        all_heads=not on_cpu,
-    )
+    if jax.default_backend() == "cpu":
+        return Tiling(max(1, min(clouds, (64 // m) ** 2)), min(64, m), min(256, m))
+    queries, keys = min(512, m), min(1024, m)
+    at_once = max(1, min(clouds, 512 * 1024 // (queries * keys)))
+    return Tiling(at_once, queries, keys, all_heads=True)
 
 
 def _one_batch_axis(batch: int) -> Callable[[Array], Array]:
