@@ -32,7 +32,7 @@ CASES = [(group, dataclasses.replace(config, location_hidden=3)) for group, conf
 
 
 def cases(*quick):
-    """Compiling kernels takes a minute each: all but a few are for `make test-slow`."""
+    """Compiling kernels takes long: all but a few are for `make test-slow`."""
     marked = [
         case if i in quick else pytest.param(*case, marks=pytest.mark.slow)
         for i, case in enumerate(CASES)
@@ -68,16 +68,16 @@ def energy(attend, normalisation, tiling, terms, values, pairs):
     return jnp.sum(jnp.sin(out) * cotangent), out
 
 
-def functions(config, tiling=TILING):
+def functions(config, tiling=TILING, backend="gpu"):
     """Of (terms, values, pairs): the energy and the output, tiled and by Pallas."""
-    interpreted = functools.partial(pallas_attention, interpret=True)
+    interpreted = functools.partial(pallas_attention, interpret=True, backend=backend)
     return [
         functools.partial(energy, attend, config.normalisation, tiling)
         for attend in (tiled_attention, interpreted)
     ]
 
 
-def both_gradients(group, config, tiling=TILING, **kwargs):
+def both_gradients(group, config, tiling=TILING, *, backend="gpu", **kwargs):
     terms, values, pairs = problem(group, config, **kwargs)
 
     def derivatives(function, terms, values, elements):
@@ -88,7 +88,7 @@ def both_gradients(group, config, tiling=TILING, **kwargs):
 
     return [
         _quick(functools.partial(derivatives, function))(terms, values, pairs.elements)
-        for function in functions(config, tiling)
+        for function in functions(config, tiling, backend)
     ]
 
 
@@ -104,9 +104,10 @@ def assert_close(got, want, tolerance):
         np.testing.assert_allclose(x, y, rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("backend", ["tpu", "gpu"])
 @cases(0, 5)
-def test_values_and_gradients(group, config):
-    want, got = both_gradients(group, config)
+def test_values_and_gradients(group, config, backend):
+    want, got = both_gradients(group, config, backend=backend)
     assert_close(got, want, 1e-10)
     (_, out), gradients = got
     assert not out[:, 2].any()
