@@ -1,8 +1,6 @@
 """The loop: it learns, resumes bit for bit, compiles once per shape, and refuses NaN."""
 
-import dataclasses
 import functools
-import json
 
 import chex
 import jax
@@ -348,89 +346,3 @@ def test_losses_do_not_broadcast():
     for loss in (training.absolute_error, training.squared_error):
         with pytest.raises(ValueError, match=r"prediction must have the target's shape \(3,\)"):
             loss(y, y[:, 0])
-
-
-@pytest.mark.parametrize("d", [2, 3])
-def test_random_rotation(d, key):
-    coords = jax.random.normal(jax.random.key(1), (4000, 3, d))
-    points = lj.PointSet(coords, coords)
-    turned = jax.jit(training.random_rotation)(key, points)
-
-    def gram(x):
-        return jnp.einsum("bid,bjd->bij", x, x)
-
-    np.testing.assert_allclose(gram(turned.coords), gram(coords), atol=1e-12)
-    assert turned.values is not None
-    np.testing.assert_array_equal(turned.values, coords)
-    # Haar: a fixed vector goes to a uniform direction, and clouds turn independently.
-    fixed = lj.PointSet(jnp.broadcast_to(jnp.eye(1, d), (4000, 1, d)), coords[:, :1])
-    direction = training.random_rotation(key, fixed).coords[:, 0]
-    np.testing.assert_allclose(direction.mean(0), 0, atol=0.05)
-    np.testing.assert_allclose(jnp.cov(direction.T), jnp.eye(d) / d, atol=0.03)
-
-
-def test_random_rotation_translation(key):
-    coords = jax.random.normal(jax.random.key(1), (2000, 3, 3))
-    points = lj.PointSet(coords, coords)
-    moved = training.random_rotation_translation(key, points, scale=2.0).coords
-
-    def distance(x):
-        return jnp.linalg.norm(x[:, 0] - x[:, 1], axis=-1)
-
-    np.testing.assert_allclose(distance(moved), distance(coords), atol=1e-12)
-    np.testing.assert_allclose(moved.mean(1).std(), (4 + 1 / 3) ** 0.5, rtol=0.05)
-    with pytest.raises(ValueError, match="coords must have 2 or 3 coordinates, got 4"):
-        training.random_rotation(key, lj.PointSet(jnp.ones((1, 2, 4)), jnp.ones((1, 2, 1))))
-
-
-def test_metrics_log(tmp_path):
-    log = training.MetricsLog(tmp_path / "metrics.jsonl")
-    assert log.read() == []
-    log.truncate(3)
-    log.write(1, loss=jnp.float32(0.5), note="a")
-    log.write(2, loss=np.float64(0.25))
-    with log.path.open("a") as file:
-        file.write('{"step": 3, "lo')  # a crash while writing
-    assert log.read() == [{"step": 1, "loss": 0.5, "note": "a"}, {"step": 2, "loss": 0.25}]
-    log.truncate(1)
-    assert log.read() == [{"step": 1, "loss": 0.5, "note": "a"}]
-    with pytest.raises(ValueError, match="values must be finite"):
-        log.write(2, loss=float("nan"))
-
-
-def test_run_folder(tmp_path):
-    @dataclasses.dataclass(frozen=True)
-    class Config:
-        width: int = 3
-
-    run = training.RunFolder.create(tmp_path, "qm9", "r2", Config())
-    assert run.config() == {"width": 3}
-    assert run.path.parent == tmp_path / "qm9"
-    environment = json.loads((run.path / "environment.json").read_text())
-    assert environment["packages"]["jax"] == jax.__version__
-    assert run.read("test") is None
-    run.write("test", {"mae": 1.0})
-    assert run.read("test") == {"mae": 1.0}
-    assert run.checkpoints == run.path / "checkpoints"
-    with pytest.raises(FileNotFoundError, match="holds no run"):
-        training.RunFolder(tmp_path).config()
-
-
-def test_environment_without_git(monkeypatch):
-    from lie_jax.training import run_folder
-
-    def missing(*_, **__):
-        raise OSError("no git")
-
-    monkeypatch.setattr(run_folder.subprocess, "run", missing)
-    monkeypatch.setattr(run_folder, "_PACKAGES", ("not-a-package",))
-    environment = run_folder.environment()
-    assert environment["commit"] is None
-    assert environment["packages"] == {"not-a-package": None}
-
-
-def test_progress_without_a_terminal(capsys):
-    with training.rich_progress("title", {"loss": "loss {:.2f}"}) as show:
-        show(1, 2, {})
-        show(2, 2, {"loss": 0.5, "other": 1.0})
-    assert "title: step 2 of 2  loss 0.50" in capsys.readouterr().out
