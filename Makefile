@@ -19,10 +19,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
-run: install     ## train on real molecules and show what was learnt (10 minutes on 2 cores)
+run: install     ## train on real molecules and show what was learnt (3 to 10 minutes on 2 cores)
 	$(BIN)/python -m experiments train qm9 --preset quick
 
-test: install    ## run the tests, with coverage (25 minutes on 2 cores)
+test: install    ## run the tests, with coverage (12 to 25 minutes on 2 cores)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term
 
 test-slow: install  ## run the slow studies
