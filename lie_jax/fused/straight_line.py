@@ -28,8 +28,9 @@ _NAMES = {
     "identity": "copy copy_p stop_gradient name optimization_barrier pvary",
     "elementwise": """abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp
         convert_element_type cos cosh div eq erf erf_inv erfc exp exp2 expm1 floor ge gt
-        integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter not or pow
-        reduce_precision rem round rsqrt select_n sign sin sinh sqrt square sub tan tanh xor""",
+        integer_pow is_finite le log log1p log2 logistic lt max min mul ne neg nextafter not
+        one_minus_square or pow reduce_precision rem round rsqrt select_n sign sin sinh sqrt square
+        sub tan tanh xor""",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _REDUCTIONS = {

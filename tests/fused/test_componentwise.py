@@ -206,11 +206,11 @@ def test_inside_pallas():
     mostly_slow([p for p in PAIR_FUNCTIONS if p[0] != G.Trivial(2)], [(G.SE3(), "log")]),
     ids=str,
 )
-def test_lowers_for_accelerators(group, embedding, platform):
+def test_lowers_for_accelerators(group, embedding, platform, as_if_on):
     # Down to what is handed to the accelerator's own compiler, which is not on this machine.
     options = {"compiler_params": triton.CompilerParams()} if platform == "cuda" else {}
     # Mosaic takes no 64-bit integers, not even as indices.
-    with jax.enable_x64(False):
+    with jax.enable_x64(False), as_if_on(platform):
         for kernel, args in kernels(group, embedding, (8, 128), **options):
             traced = jax.jit(kernel).trace(*args)
             assert "custom_call" in traced.lower(lowering_platforms=(platform,)).as_text()

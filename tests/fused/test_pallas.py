@@ -1,6 +1,5 @@
 """Pallas attention equals tiled attention, interpreted on the CPU; and lowers for accelerators."""
 
-import contextlib
 import dataclasses
 import functools
 
@@ -162,18 +161,9 @@ def test_second_derivatives():
     assert_close(got, want, 1e-10)
 
 
-def as_if_on(backend):
-    """From version 0.12 on JAX wants to know which GPU it lowers a kernel for."""
-    if backend == "tpu" or jax.__version_info__ < (0, 12):
-        return contextlib.nullcontext()
-    card = jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", 132, "gpu")
-    mesh = jax.sharding.AbstractMesh((), (), abstract_device=card)
-    return jax.sharding.use_abstract_mesh(mesh)
-
-
 @pytest.mark.parametrize("backend", ["tpu", "gpu"])
 @cases(0)
-def test_lowers_for_accelerators(group, config, backend):
+def test_lowers_for_accelerators(group, config, backend, as_if_on):
     # Down to what is handed to the accelerator's own compiler, which is not on this machine.
     with jax.enable_x64(False), as_if_on(backend):
         arguments = jax.eval_shape(functools.partial(problem, group, config, dtype=jnp.float32))
