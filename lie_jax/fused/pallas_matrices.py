@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -197,14 +196,11 @@ def swish(x: Array) -> Array:
 def dot(plan: Plan, x: Array, y: Array, axes: tuple[int, int] = (1, 0)) -> Array:
     """A matrix product as good as one in ``plan.dtype``.
 
-    On a GPU by three products of what TensorFloat-32 holds of the factors, whose error is that of
-    float32: the matrix units have no float32, and products without them take the larger part
-    of the time.
+    On a GPU by three products of what TensorFloat-32 holds of the factors: the matrix units have
+    no float32, and the sum of the three has its error.
     """
     precision = lax.Precision.HIGHEST
     if plan.target == "gpu" and not plan.interpret:
         precision = lax.DotAlgorithmPreset.TF32_TF32_F32_X3
     numbers = (((axes[0],), (axes[1],)), ((), ()))
-    return lax.dot_general(
-        x, y, numbers, precision, preferred_element_type=jax.numpy.dtype(x.dtype)
-    )
+    return lax.dot_general(x, y, numbers, precision, preferred_element_type=x.dtype)

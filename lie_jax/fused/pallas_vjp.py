@@ -135,7 +135,7 @@ def unsupported(
     return None
 
 
-_GPUS = ("gpu", "cuda", "rocm")
+_GPUS = ("gpu", "cuda")
 _MOST_PARAMETERS = 1024
 _MOST_VMEM = 12 * 2**20
 """Of the 16 MiB that a kernel gets by default."""
