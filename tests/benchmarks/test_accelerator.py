@@ -1,0 +1,28 @@
+"""The accelerator's check can fail, and its timings run."""
+
+import pytest
+
+from benchmarks import accelerator
+from lie_jax.fused import api, pallas_vjp
+
+
+@pytest.fixture(autouse=True)
+def one_check(monkeypatch):
+    monkeypatch.setattr(accelerator, "CHECKS", {"T3": accelerator.CHECKS["T3"]})
+    # The script replaces these.
+    monkeypatch.setattr(api, "choose_tiling", api.choose_tiling)
+    monkeypatch.setattr(pallas_vjp, "pallas_tiling", pallas_vjp.pallas_tiling)
+
+
+def test_check(capsys, monkeypatch):
+    assert accelerator.main(["check", "--implementations", "tiled"]) == 0
+    assert "T3: tiled, matrix products highest" in capsys.readouterr().out
+    monkeypatch.setattr(accelerator, "LARGEST_ERROR", 1e-12)
+    assert accelerator.main(["check", "--implementations", "tiled"]) == 1
+    assert accelerator.main(["check", "--implementations", "pallas"]) == 1  # not on a CPU
+    assert "NotImplementedError" in capsys.readouterr().out
+
+
+def test_tiles(capsys):
+    assert accelerator.main(["tiles", "--n", "16", "--pallas", "--tiled", "8x8"]) == 0
+    assert "tiled 8x8, 4 warps: forward" in capsys.readouterr().out
