@@ -25,7 +25,7 @@ IMPLEMENTATIONS = ("reference", "tiled", "pallas", "pytorch", "floor")
 
 NORMALISATIONS = ("softmax", "mean", "exp_mean")
 
-ROUND_SECONDS = 0.2
+ROUND_SECONDS = 1.0
 """A round repeats the step until it takes about so long."""
 
 MOST_STEPS = 50

@@ -94,6 +94,11 @@ def atanc(t2: Array) -> Array:
     return _smooth_at_zero(t2, lambda t: jnp.arctan(t) / t, _ATANC, limit=1 / 16)
 
 
+def tanhc(t2: Array) -> Array:
+    """tanh(t) / t as a function of t²; 1 at 0."""
+    return _smooth_at_zero(t2, lambda t: jnp.tanh(t) / t, _tanh_coefficient, limit=1 / 4)
+
+
 def _smooth_at_zero(
     x: Array,
     closed: Callable[[Array], Array],
@@ -129,6 +134,12 @@ def _alternating_inverse_factorial(offset: int) -> Callable[[int], Fraction]:
 def _cot_coefficient(k: int) -> Fraction:
     """|B_(2k+2)| / (2k+2)!: 1 - (θ/2) cot(θ/2) = Σ_(m>=1) |B_2m| θ^2m / (2m)!."""
     return abs(_bernoulli(2 * k + 2)) / math.factorial(2 * k + 2)
+
+
+def _tanh_coefficient(k: int) -> Fraction:
+    """4^m (4^m - 1) B_2m / (2m)! with m = k + 1."""
+    m = k + 1
+    return 4**m * (4**m - 1) * _bernoulli(2 * m) / math.factorial(2 * m)
 
 
 @functools.cache

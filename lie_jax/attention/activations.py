@@ -25,11 +25,12 @@ _EXP2 = (
 # Added to a number below 2^22, it leaves the nearest integer in the last bits of the sum.
 _ROUND = 1.5 * 2.0**23
 _ROUND_BITS = 0x4B400000
+_LOG2_E = math.log2(math.e)
 
 
 def swish(x: Array) -> Array:
     """x times the logistic function of x, see `logistic`."""
-    return x * logistic(x)
+    return _swish(x) if _is_ours(x) else x * jax.nn.sigmoid(x)
 
 
 def swish_in_kernel(x: Array) -> Array:
@@ -44,28 +45,65 @@ def logistic(x: Array) -> Array:
     6e-7 for |x| < 10 and 4e-6 wherever it is a normal number; it is 0 below -88.4, 1/2 at 0.
     Other dtypes and devices use `jax.nn.sigmoid`.
     """
-    if x.dtype == jnp.float32 and jax.default_backend() == "cpu":
-        return _logistic(x)
-    return jax.nn.sigmoid(x)
+    return _logistic(x) if _is_ours(x) else jax.nn.sigmoid(x)
 
 
-@jax.custom_jvp
-def _logistic(x: Array) -> Array:
-    t = jnp.clip(x * -math.log2(math.e), -127, 128)
+def _is_ours(x: Array) -> bool:
+    return x.dtype == jnp.float32 and jax.default_backend() == "cpu"
+
+
+def _exp2(t: Array) -> Array:
+    """2^t for t from -127, where it is 0, to 128, where it is infinite."""
     # Rounded by way of the bits: (t + c) - c would be "simplified" by XLA to t.
     whole = lax.bitcast_convert_type(t + _ROUND, jnp.int32) - _ROUND_BITS
     f = t - whole.astype(t.dtype)
     low, middle, high = (_EXP2[i] + _EXP2[i + 1] * f for i in (0, 2, 4))
     mantissa = low + f * f * (middle + f * f * high)
-    # From 0 for -127 to infinity for 128. As a factor, so that NaN stays NaN.
-    power = lax.bitcast_convert_type((whole + 127) << 23, t.dtype)
-    return 1 / (1 + mantissa * power)
+    # As a factor, so that NaN stays NaN.
+    return mantissa * lax.bitcast_convert_type((whole + 127) << 23, t.dtype)
+
+
+@jax.custom_jvp
+def _logistic(x: Array) -> Array:
+    return 1 / (1 + _exp2(jnp.clip(x * -_LOG2_E, -127, 128)))
 
 
 @_logistic.defjvp
 def _logistic_jvp(primals, tangents):
     y = _logistic(*primals)
     return y, y * (1 - y) * tangents[0]
+
+
+@jax.custom_jvp
+def _swish(x: Array) -> Array:
+    return x * _logistic(x)
+
+
+@_swish.defjvp
+def _swish_jvp(primals, tangents):
+    return _swish(*primals), _slope(*primals) * tangents[0]
+
+
+@jax.custom_jvp
+def _slope(x: Array) -> Array:
+    """The derivative of swish.
+
+    From exp(x), where `_logistic` takes exp(-x): XLA would otherwise find that value and slope
+    share the logistic function, and keep it in memory between them. On a CPU that takes longer
+    than computing it twice. The bounds: below, the power is 0; above, its inverse is still a
+    normal number.
+    """
+    x = jnp.clip(x, -127 / _LOG2_E, 124 / _LOG2_E)
+    power = _exp2(x * _LOG2_E)
+    rest = 1 / (1 + power)
+    return power * rest * (1 + x * rest)
+
+
+@_slope.defjvp
+def _slope_jvp(primals, tangents):
+    (x,) = primals
+    y = _logistic(x)
+    return _slope(x), y * (1 - y) * (2 + x * (1 - 2 * y)) * tangents[0]
 
 
 ACTIVATIONS = {

@@ -130,7 +130,7 @@ def choose_tiling(pairs: LazyPairs) -> Tiling:
     clouds = math.prod(pairs.mask.shape[:-1])
     m = pairs.mask.shape[-1]
     if jax.default_backend() == "cpu":
-        return Tiling(max(1, min(clouds, (64 // m) ** 2)), min(64, m), min(256, m))
+        return Tiling(max(1, min(clouds, (64 // m) ** 2)), min(128, m), min(256, m))
     queries, keys = min(512, m), min(1024, m)
     at_once = max(1, min(clouds, 512 * 1024 // (queries * keys)))
     return Tiling(at_once, queries, keys, all_heads=True)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lie_jax.attention.activations import swish_in_kernel
+from lie_jax.fused.assemble import assemble
 from lie_jax.fused.componentwise import componentwise
 from lie_jax.fused.pallas_plan import Plan
 from lie_jax.fused.terms import Affine, ScoreTerms
@@ -94,60 +95,39 @@ class Components:
         if size := plan.element_size:
             embed = componentwise(plan.embedding, (size,), (size,), dtype=plan.dtype)
             features = embed(*([next(source) for _ in range(size)] for source in sources[:2]))
-        content: Any = product
-        location: Any = None
-        if terms.seen is not None:
-            content = _add(content, _weighted(terms.seen, features))
-        if terms.content is not None:
-            content = _add(content, _affine(terms.content, features)[0])
-        if terms.location is not None:
-            found = _affine(terms.location, features)
-            if terms.has_location_mlp:
-                found = _layers(terms, found, terms.location_layers)
-            location = found[0]
-        if terms.combine is not None:
-            x = _affine(terms.combine, features)
-            for score, kernel in (
-                (content, terms.combine_content),
-                (location, terms.combine_location),
-            ):
-                if kernel is not None:
-                    x = [y + k * score for y, k in zip(x, kernel, strict=True)]
-            score = _layers(terms, x, terms.combine_layers)[0]
-        elif content is None or location is None:
-            score = location if content is None else content
-        else:
-            score = content + location if terms.combination == "sum" else content * location
-        assert score is not None
-        return jnp.broadcast_to(score, shape)
+        return jnp.broadcast_to(assemble(terms, self, product, features), shape)
+
+    def affine(self, affine: Affine, features: Sequence[Any] | None) -> list[Any]:
+        """Its outputs."""
+        # The smaller parts are added to each other first.
+        parts: list[Any] = [affine.bias, affine.query, affine.key]
+        if affine.features is not None:
+            parts.append([self.weigh(row, features) for row in affine.features])
+        present = [part for part in parts if part is not None]
+        return [functools.reduce(operator.add, xs) for xs in zip(*present, strict=True)]
+
+    def layers(self, terms: ScoreTerms, x: list[Any], layers: Any) -> list[Any]:
+        """An activation, and each layer with one behind it."""
+        activate = swish_in_kernel if terms.activation == "swish" else terms.activate
+        x = [activate(y) for y in x]
+        for kernel, bias in layers:
+            columns = zip(*kernel, strict=True)
+            x = [activate(self.weigh(k, x) + b) for k, b in zip(columns, bias, strict=True)]
+        return x
+
+    def weigh(self, weights: Sequence[Any], features: Sequence[Any] | None) -> Any:
+        """The sum of weights times features."""
+        assert features is not None
+        return functools.reduce(operator.add, map(operator.mul, weights, features))
+
+    def output(self, x: list[Any]) -> Any:
+        """The first feature."""
+        return x[0]
+
+    def enter(self, x: list[Any], score: Any, kernel: Sequence[Any]) -> list[Any]:
+        """``x`` plus the score times ``kernel``."""
+        return [y + k * score for y, k in zip(x, kernel, strict=True)]
 
 
 def _nested(source: Iterator[Any], shape: tuple[int, ...]) -> Any:
     return [_nested(source, shape[1:]) for _ in range(shape[0])] if shape else next(source)
-
-
-def _add(x: Any, y: Any) -> Any:
-    return y if x is None else x + y
-
-
-def _weighted(weights: Sequence[Any], xs: Sequence[Any] | None) -> Any:
-    assert xs is not None
-    return functools.reduce(operator.add, map(operator.mul, weights, xs))
-
-
-def _affine(affine: Affine, features: Sequence[Any] | None) -> list[Any]:
-    # The smaller parts are added to each other first.
-    parts: list[Any] = [affine.bias, affine.query, affine.key]
-    if affine.features is not None:
-        parts.append([_weighted(row, features) for row in affine.features])
-    present = [part for part in parts if part is not None]
-    return [functools.reduce(operator.add, xs) for xs in zip(*present, strict=True)]
-
-
-def _layers(terms: ScoreTerms, xs: list[Any], layers: Any) -> list[Any]:
-    activate = swish_in_kernel if terms.activation == "swish" else terms.activate
-    xs = [activate(x) for x in xs]
-    for kernel, bias in layers:
-        columns = zip(*kernel, strict=True)
-        xs = [activate(_weighted(k, xs) + b) for k, b in zip(columns, bias, strict=True)]
-    return xs

@@ -9,6 +9,7 @@ Triton's tensors have powers of two for sizes, its products at least 16: feature
 up with zeros.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from lie_jax.fused.assemble import assemble
 from lie_jax.fused.componentwise import broadcast_components, componentwise
 from lie_jax.fused.pallas_plan import Plan
 from lie_jax.fused.terms import Affine, ScoreTerms
@@ -109,33 +111,7 @@ class Matrices:
         features = None
         if plan.element_size:
             features = self._features(query[counts[0] :], key[counts[1] :], shape)
-        content, location = product, None
-        if terms.seen is not None:
-            assert features is not None
-            seen = _pairs(terms.seen, shape) * features
-            content = _add(content, jnp.sum(seen, axis=1).reshape(shape))
-        if terms.content is not None:
-            content = _add(content, self._affine(terms.content, features, shape).reshape(shape))
-        if terms.location is not None:
-            found = self._affine(terms.location, features, shape)
-            if terms.has_location_mlp:
-                found = self._layers(terms, found, terms.location_layers)
-            location = found.reshape(shape)
-        if terms.combine is not None:
-            x = self._affine(terms.combine, features, shape)
-            for score, kernel in (
-                (content, terms.combine_content),
-                (location, terms.combine_location),
-            ):
-                if kernel is not None:
-                    assert score is not None
-                    x = x + score.reshape(-1, 1) * kernel[None]
-            return self._layers(terms, x, terms.combine_layers).reshape(shape)
-        if content is None or location is None:
-            found = location if content is None else content
-            assert found is not None
-            return found
-        return content + location if terms.combination == "sum" else content * location
+        return assemble(terms, _Layers(plan, shape), product, features)
 
     def _features(self, query: Sequence[Array], key: Sequence[Array], shape) -> Array:
         """The features of all pairs, (pairs, features)."""
@@ -149,8 +125,15 @@ class Matrices:
             whole = jnp.where(place == i, x.reshape(-1, 1), whole)
         return whole
 
-    def _affine(self, affine: Affine, features: Array | None, shape) -> Array:
-        """(pairs, outputs)."""
+
+@dataclasses.dataclass(frozen=True)
+class _Layers:
+    """Arithmetic of hidden features (pairs, features); scores are tiles of ``shape``."""
+
+    plan: Plan
+    shape: tuple[int, int]
+
+    def affine(self, affine: Affine, features: Array | None) -> Array:
         total = None
         if affine.features is not None:
             assert features is not None
@@ -159,16 +142,26 @@ class Matrices:
         bias = None if affine.bias is None else affine.bias[None, None]
         per_point = [x for x in (bias, affine.query, affine.key) if x is not None]
         if per_point:
-            total = _add(total, _pairs(sum(per_point[1:], per_point[0]), shape))
+            known = _pairs(sum(per_point[1:], per_point[0]), self.shape)
+            total = known if total is None else total + known
         assert total is not None
         return total
 
-    def _layers(self, terms: ScoreTerms, x: Array, layers: Any) -> Array:
+    def layers(self, terms: ScoreTerms, x: Array, layers: Any) -> Array:
         activate = swish if terms.activation == "swish" else terms.activate
         x = activate(x)
         for kernel, bias in layers:
             x = activate(self._times(x, kernel) + bias[None])
         return x
+
+    def weigh(self, weights: Array, features: Array) -> Array:
+        return jnp.sum(_pairs(weights, self.shape) * features, axis=1).reshape(self.shape)
+
+    def output(self, x: Array) -> Array:
+        return x.reshape(self.shape)
+
+    def enter(self, x: Array, score: Array, kernel: Array) -> Array:
+        return x + score.reshape(-1, 1) * kernel[None]
 
     def _times(self, x: Array, kernel: Array) -> Array:
         """x @ kernel, whose sizes may be 1, which Triton's products cannot be."""
@@ -177,10 +170,6 @@ class Matrices:
         if kernel.shape[1] == 1:
             return jnp.sum(x * kernel.reshape(1, -1), axis=1, keepdims=True)
         return dot(self.plan, x, kernel)
-
-
-def _add(x: Array | None, y: Array) -> Array:
-    return y if x is None else x + y
 
 
 def _pairs(x: Array, shape: tuple[int, int]) -> Array:

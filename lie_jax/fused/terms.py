@@ -48,6 +48,13 @@ class Affine:
     def __add__(self, other: "Affine") -> "Affine":
         return jax.tree.map(_add, self, other, is_leaf=lambda x: x is None)
 
+    def per_point(self) -> "Affine":
+        """The same, the bias in the query's part if there is one: a sum less for every pair."""
+        if self.query is None or self.bias is None:
+            return self
+        query = self.query + self.bias[:, None, None].astype(self.query.dtype)
+        return dataclasses.replace(self, query=query, bias=None)
+
 
 @jax.tree_util.register_dataclass
 @unchecked
@@ -118,9 +125,8 @@ def score_terms(
         vector = _concatenated(config, weights, queries, keys)
         if not by_mlp:
             assert weights.content_readout is not None
-            terms = dataclasses.replace(
-                terms, content=_read(vector, weights.content_readout[:, :, None])
-            )
+            read = _read(vector, weights.content_readout[:, :, None])
+            terms = dataclasses.replace(terms, content=read.per_point())
     elif config.content != "none":
         assert queries is not None
         assert keys is not None
@@ -131,7 +137,7 @@ def score_terms(
         first, *rest = zip(*weights.location_mlp, strict=True)
         terms = dataclasses.replace(
             terms,
-            location=locate.affine(first[0]) + Affine(bias=first[1]),
+            location=(locate.affine(first[0]) + Affine(bias=first[1])).per_point(),
             location_layers=tuple(rest),
             has_location_mlp=True,
         )
@@ -154,7 +160,7 @@ def score_terms(
         combine = combine + locate.affine(of_location)
     return dataclasses.replace(
         terms,
-        combine=combine,
+        combine=combine.per_point(),
         combine_content=of_content[:, 0] if vector is None else None,
         combine_location=of_location[:, 0] if config.location == "mlp" else None,
         combine_layers=tuple(rest),

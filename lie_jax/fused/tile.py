@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from lie_jax.fused.assemble import assemble
 from lie_jax.fused.products import times, times_transposed
-from lie_jax.fused.terms import Affine, ScoreTerms
+from lie_jax.fused.terms import Affine, Layers, ScoreTerms
 from lie_jax.typing import Array, Float
 
 Tree = TypeVar("Tree")
@@ -29,35 +30,11 @@ def tile_scores(
         terms: of one head (no head axis), cut to the tile.
         features: the embedded pair elements; None where no term needs them.
     """
-    content = location = None
+    content = None
     if terms.query is not None:
         assert terms.key is not None
         content = _dot(terms.query, terms.key)
-    if terms.seen is not None:
-        assert features is not None
-        content = _sum(content, jnp.einsum("bqf,bqkf->bqk", terms.seen, features))
-    if terms.content is not None:
-        content = _sum(content, _affine(terms.content, features)[..., 0])
-    if terms.location is not None:
-        location = _affine(terms.location, features)
-        if terms.has_location_mlp:
-            location = _layers(terms, location, terms.location_layers)
-        location = location[..., 0]
-    if terms.combine is not None:
-        x = _affine(terms.combine, features)
-        for score, kernel in (
-            (content, terms.combine_content),
-            (location, terms.combine_location),
-        ):
-            if kernel is not None:
-                assert score is not None
-                x = x + score[..., None] * kernel
-        return _layers(terms, x, terms.combine_layers)[..., 0]
-    if content is None or location is None:
-        found = location if content is None else content
-        assert found is not None
-        return found
-    return content + location if terms.combination == "sum" else content * location
+    return assemble(terms, Arrays(), content, features)
 
 
 def mix(weights: Float[Array, "b q k"], values: Float[Array, "b #q o k"]) -> Array:
@@ -75,35 +52,42 @@ def _dot(query: Float[Array, "b q c"], key: Float[Array, "b #q c k"]) -> Float[A
     return times(query[:, :, None], key)[:, :, 0]
 
 
-def _affine(affine: Affine, features: Array | None) -> Array:
-    """(b, q, k, o), or what broadcasts to it: a bias alone is (o,)."""
-    total = None
-    if affine.features is not None:
-        assert features is not None
-        total = _rows_times(features, affine.features.T)
-    if affine.key is not None:
-        total = _sum(total, affine.key)
-    # The smaller parts are added to each other first.
-    query = affine.query
-    if query is not None and affine.bias is not None:
-        query = query + affine.bias
-    if query is not None:
-        total = _sum(total, query[..., None, :])
-    elif affine.bias is not None:
-        total = _sum(total, affine.bias)
-    assert total is not None
-    return total
+class Arrays:
+    """Hidden features of pairs as one array, (b, q, k, o) or what broadcasts to it."""
 
+    def affine(self, affine: Affine, features: Array | None) -> Array:
+        """Its outputs; a bias alone is (o,)."""
+        total = None
+        if affine.features is not None:
+            assert features is not None
+            total = _rows_times(features, affine.features.T)
+        if affine.key is not None:
+            total = _sum(total, affine.key)
+        if affine.query is not None:
+            total = _sum(total, affine.query[..., None, :])
+        if affine.bias is not None:
+            total = _sum(total, affine.bias)
+        assert total is not None
+        return total
 
-def _layers(
-    terms: ScoreTerms,
-    x: Float[Array, "b #q k _f"],
-    layers: tuple[tuple[Float[Array, "_i _o"], Float[Array, "_o"]], ...],
-) -> Float[Array, "b #q k _g"]:
-    x = terms.activate(x)
-    for kernel, bias in layers:
-        x = terms.activate(_rows_times(x, kernel) + bias)
-    return x
+    def layers(self, terms: ScoreTerms, x: Array, layers: Layers) -> Array:
+        """An activation, and each layer with one behind it."""
+        x = terms.activate(x)
+        for kernel, bias in layers:
+            x = terms.activate(_rows_times(x, kernel) + bias)
+        return x
+
+    def weigh(self, weights: Float[Array, "b q f"], features: Array) -> Array:
+        """Per pair, the sum of a query's weights times the pair's features."""
+        return jnp.einsum("bqf,bqkf->bqk", weights, features)
+
+    def output(self, x: Array) -> Array:
+        """The first feature of each pair."""
+        return x[..., 0]
+
+    def enter(self, x: Array, score: Array, kernel: Float[Array, "o"]) -> Array:
+        """``x`` plus the score times ``kernel``."""
+        return x + score[..., None] * kernel
 
 
 def _rows_times(x: Float[Array, "b #q k i"], kernel: Float[Array, "i o"]) -> Array:

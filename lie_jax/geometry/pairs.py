@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.groups import Group
-from lie_jax.numerics import safe_norm
+from lie_jax.numerics import tanhc
 from lie_jax.points import LiftedSet
 from lie_jax.typing import Array, Bool, Float, Int, Validated, unchecked
 
@@ -93,10 +93,8 @@ def pair_elements(
 
 def bound_norm(a: Float[Array, "*b f"], bound: float) -> Float[Array, "*b f"]:
     """Shortens vectors smoothly to a norm below ``bound``: a -> a (B / |a|) tanh(|a| / B)."""
-    norm = safe_norm(a, keepdims=True)
-    positive = jnp.where(norm == 0, 1, norm)
-    factor = jnp.where(norm == 0, 1, jnp.tanh(positive / bound) * bound / positive)
-    return a * factor
+    squared = jnp.sum(jnp.square(a / bound), axis=-1, keepdims=True)
+    return a * tanhc(squared)
 
 
 def embed_pairs(

@@ -26,6 +26,24 @@ def test_derivatives_of_logistic():
     np.testing.assert_allclose(second, EXACT * (1 - EXACT) * (1 - 2 * EXACT), rtol=0, atol=4e-7)
 
 
+def test_derivatives_of_swish():
+    x = X.astype("f8")
+    first = jax.jit(jax.vmap(jax.grad(swish)))(jnp.asarray(X))
+    second = jax.jit(jax.vmap(jax.grad(jax.grad(swish))))(jnp.asarray(X))
+    third = jax.jit(jax.vmap(jax.grad(jax.grad(jax.grad(swish)))))(jnp.asarray(X))
+    slope = EXACT * (1 - EXACT)
+    np.testing.assert_allclose(first, EXACT + x * slope, rtol=0, atol=4e-7)
+    np.testing.assert_allclose(second, slope * (2 + x * (1 - 2 * EXACT)), rtol=0, atol=1e-6)
+    wanted = slope * (3 * (1 - 2 * EXACT) + x * (1 - 6 * slope))
+    np.testing.assert_allclose(third, wanted, rtol=0, atol=4e-6)
+
+
+def test_slope_of_swish_far_out():
+    x = jnp.array([jnp.nan, jnp.inf, 3e38, 1e4, 0.0, -1e4, -3e38, -jnp.inf], jnp.float32)
+    slope = jax.jit(jax.vmap(jax.grad(swish)))(x)
+    np.testing.assert_allclose(slope, [jnp.nan, 1, 1, 1, 0.5, 0, 0, 0], atol=1e-6)
+
+
 def test_special_values_of_logistic():
     x = jnp.array([jnp.nan, -jnp.nan, jnp.inf, -jnp.inf, 0.0, 3e38, -3e38], jnp.float32)
     np.testing.assert_array_equal(logistic(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])

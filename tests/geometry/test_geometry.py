@@ -100,7 +100,11 @@ def test_bound_norm():
     assert jnp.linalg.norm(bounded, axis=-1).max() <= 2
     np.testing.assert_allclose(bounded[:2], a[:2])
     np.testing.assert_allclose(jnp.linalg.norm(bounded[2]), 2 * np.tanh(1.5))
-    assert jnp.all(jnp.isfinite(jax.vmap(jax.hessian(lambda x: bound_norm(x, 2.0).sum()))(a)))
+    hessian = jax.vmap(jax.hessian(lambda x: bound_norm(x, 2.0).sum()))
+    assert jnp.all(jnp.isfinite(hessian(a)))
+    # a (1 - |a|²/(3 B²)) near 0: no rounding error is divided by a small norm.
+    tiny = jnp.array([[1e-300, 0, 0], [1e-17, -1e-17, 0], [1e-15, 3e-16, 0], [0, 1e-12, 1e-13]])
+    assert jnp.max(jnp.abs(hessian(tiny))) <= 1e-12
 
 
 def test_weighted_distance():

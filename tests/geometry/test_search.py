@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 import lie_jax as lj
 from lie_jax import geometry
-from lie_jax.geometry import search
+from lie_jax.geometry import search, tree
 
 T1, T2, T3 = (lj.groups.T(n) for n in (1, 2, 3))
 SE2, SE3, E3 = lj.groups.SE2(), lj.groups.SE3(), lj.groups.E3()
@@ -20,14 +21,15 @@ SCAN = [lj.groups.SO2(), lj.groups.SO3(), lj.groups.RxSO2()]
 
 # Boxes so small that a cloud of some hundred points makes a deep tree.
 SMALL = {"LEAF": 8, "VISITED": 3, "CONSIDERED": 6, "PAIRS": 1000, "SCANNED": 3000}
-USUAL = {name: getattr(search, name) for name in SMALL}
+MODULES = {name: tree if hasattr(tree, name) else search for name in SMALL}
+USUAL = {name: getattr(module, name) for name, module in MODULES.items()}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_boxes():
     with pytest.MonkeyPatch.context() as patch:
         for name, size in SMALL.items():
-            patch.setattr(search, name, size)
+            patch.setattr(MODULES[name], name, size)
         search._search.clear_cache()
         yield
         search._search.clear_cache()
@@ -191,14 +193,14 @@ def largest_intermediate(jaxpr):
     sizes = [0]
     for eqn in jaxpr.eqns:
         sizes += [math.prod(v.aval.shape) for v in eqn.outvars]
-        sizes += map(largest_intermediate, jax.core.jaxprs_in_params(eqn.params))
+        sizes += map(largest_intermediate, jaxprs_in_params(eqn.params))
     return max(sizes)
 
 
 @pytest.mark.parametrize("group", [T3, SE3, lj.groups.SO3()], ids=str)
 def test_memory_is_not_quadratic(group, monkeypatch):
     for name, size in USUAL.items():
-        monkeypatch.setattr(search, name, size)
+        monkeypatch.setattr(MODULES[name], name, size)
     m = 5000
     lifted = jax.eval_shape(lambda: lifted_cloud(group, m, dtype=jnp.float32))
 
