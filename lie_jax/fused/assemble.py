@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-from lie_jax.fused.terms import Affine, Layers, ScoreTerms
+from lie_jax.fused.terms import Affine, ScoreTerms
 
 Hidden = Any
 """Hidden features of a tile's pairs: an array, or a list of tiles."""
@@ -16,8 +16,8 @@ class Form(Protocol):
         """Its outputs for all pairs."""
         ...
 
-    def layers(self, terms: ScoreTerms, x: Hidden, layers: Layers) -> Hidden:
-        """An activation, and each layer with one behind it."""
+    def layers(self, terms: ScoreTerms, x: Hidden, layers: Any) -> Hidden:
+        """An activation, and each of the layers (kernel, bias) of one head with one behind it."""
         ...
 
     def weigh(self, weights: Any, features: Any) -> Any:

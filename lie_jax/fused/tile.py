@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from lie_jax.fused.assemble import assemble
 from lie_jax.fused.products import times, times_transposed
-from lie_jax.fused.terms import Affine, Layers, ScoreTerms
+from lie_jax.fused.terms import Affine, ScoreTerms
 from lie_jax.typing import Array, Float
 
 Tree = TypeVar("Tree")
@@ -70,7 +70,12 @@ class Arrays:
         assert total is not None
         return total
 
-    def layers(self, terms: ScoreTerms, x: Array, layers: Layers) -> Array:
+    def layers(
+        self,
+        terms: ScoreTerms,
+        x: Float[Array, "b #q k _f"],
+        layers: tuple[tuple[Float[Array, "_i _o"], Float[Array, "_o"]], ...],
+    ) -> Float[Array, "b #q k _g"]:
         """An activation, and each layer with one behind it."""
         x = terms.activate(x)
         for kernel, bias in layers:

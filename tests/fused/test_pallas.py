@@ -27,6 +27,7 @@ CASES = [
     (G.SO3(), Config("dot_product", "raw", "mlp", activation="softplus")),
     (G.SE3(), Config("none", "raw", "none")),
     (G.Trivial(2), Config("relative_position", "none", "none", activation="gelu")),
+    (G.SE3(), Config()),
 ]
 CASES = [(group, dataclasses.replace(config, location_hidden=3)) for group, config in CASES]
 

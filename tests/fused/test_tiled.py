@@ -151,6 +151,32 @@ def test_any_shape_and_mask(n, batch, tiling, normalisation, dtype, group, seed)
     assert_close(jax.jit(jax.value_and_grad(tiled))(arguments), want, tolerance)
 
 
+@pytest.mark.slow
+@given(
+    options=st.sampled_from(sorted(OPTIONS)),
+    group=st.sampled_from(GROUPS),
+    n=st.integers(1, 9),
+    neighbours=st.sampled_from([None, 1, 3]),
+    tiling=st.builds(
+        Tiling, st.integers(1, 3), st.integers(1, 12), st.integers(1, 12), st.booleans()
+    ),
+    dtype=st.sampled_from([jnp.float64, jnp.float32]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=100, deadline=None)
+def test_any_group_and_option(options, group, n, neighbours, tiling, dtype, seed):
+    (reference, tiled), arguments = functions(
+        problem(
+            group, OPTIONS[options], n=n, neighbours=neighbours and min(neighbours, n),
+            seed=seed, dtype=dtype,
+        ),
+        tiling,
+    )  # fmt: skip
+    want = jax.jit(jax.value_and_grad(reference))(arguments)
+    tolerance = 1e-10 if dtype == jnp.float64 else 1e-5
+    assert_close(jax.jit(jax.value_and_grad(tiled))(arguments), want, tolerance)
+
+
 @pytest.mark.parametrize("neighbours", [None, 3])
 def test_second_derivatives_in_both_modes(neighbours):
     (reference, tiled), arguments = functions(
