@@ -1,7 +1,8 @@
 """Attention of each query to its own k keys: O(m k) time and memory.
 
-The neighbours' keys and values are gathered one head at a time, all queries at once: gathering
-inside a loop over tiles would give the derivative a sum over all points in every tile.
+The neighbours' keys and values are gathered for a chunk of queries, all heads at once: on a CPU a
+gather, and the sum that is its transpose, cost as much for a row of one head as for one of eight.
+Chunks are many tiles large, because the derivative of a gather is a sum over all points each time.
 """
 
 import functools
@@ -15,7 +16,10 @@ from lie_jax.fused.terms import ScoreTerms
 from lie_jax.fused.tile import added_per_key, join_sides, mix, split_sides, tile_scores
 from lie_jax.fused.tiled import Tiling
 from lie_jax.geometry.pairs import LazyPairs
-from lie_jax.typing import Array, Float, Int
+from lie_jax.typing import Array, Float
+
+# Pairs whose keys and values are in memory at a time.
+_CHUNK = 2**17
 
 
 def neighbour_attention(
@@ -29,59 +33,74 @@ def neighbour_attention(
     neighbourhood = pairs.neighbourhood
     assert neighbourhood is not None
     clouds, m, count = neighbourhood.indices.shape
-    query, key, parameters = split_sides(terms)
+    points = clouds * m
     # Tiles of queries whose pairs are about as many as in a tile of all keys.
-    rows = max(1, tiling.queries * tiling.keys // count)
-    rows = min(rows, clouds * m)
+    rows = min(points, max(1, tiling.queries * tiling.keys // count))
+    together = max(1, min(_CHUNK // count, points) // rows)
 
-    def tiles(x: Array) -> Array:
-        """(b, m, ...) -> (tiles, 1, rows, ...)."""
-        x = x.reshape(clouds * m, *x.shape[2:])
-        missing = -x.shape[0] % rows
+    def chunks(x: Array) -> Array:
+        """(points, ...) -> (chunks, tiles, 1, rows, ...)."""
+        missing = -points % (rows * together)
         if missing:
             x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1), mode="edge")
-        return x.reshape(-1, 1, rows, *x.shape[1:])
+        return x.reshape(-1, together, 1, rows, *x.shape[1:])
 
-    features = None
+    def per_point(x: Array) -> Array:
+        """(h, b, m, c) -> (points, h, c)."""
+        return jnp.moveaxis(x.reshape(x.shape[0], points, x.shape[-1]), 0, 1)
+
+    query, key, parameters = split_sides(terms)
+    # One array, so that one gather reads everything of a neighbour.
+    sides = [jnp.swapaxes(x, -1, -2) for x in key] + [values]
+    offsets = _offsets([x.shape[-1] for x in sides])
+    key_rows = per_point(jnp.concatenate(sides, axis=-1))
+    first = jnp.arange(clouds, dtype=neighbourhood.indices.dtype)[:, None, None] * m
+    per_query = {
+        "terms": [jnp.moveaxis(chunks(per_point(x)), -2, 1) for x in query],
+        "index": chunks((neighbourhood.indices + first).reshape(points, count)),
+        "mask": chunks(neighbourhood.mask.reshape(points, count)),
+    }
+    elements = None
     if terms.needs_features:
-        elements = pairs.elements.reshape(clouds, m, -1)
-        embed = Embedding.of(pairs)
-        features = jax.lax.map(
-            jax.checkpoint(lambda xs: embed.on_tile(*xs), prevent_cse=False),
-            (tiles(elements), tiles(_gather(elements, neighbourhood.indices))),
-        )
-    mask = tiles(neighbourhood.mask)
+        elements = pairs.elements.reshape(points, -1)
+        per_query["elements"] = chunks(elements)
+    embed = Embedding.of(pairs)
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
-    def head(xs):
-        query, key, values, parameters = xs
-        # One gather for everything: rows of neighbours are then read in one go.
-        rows_of = [jnp.swapaxes(x, -1, -2) for x in key] + [values]
-        sizes = [x.shape[-1] for x in rows_of]
-        gathered = _gather(jnp.concatenate(rows_of, axis=-1), neighbourhood.indices)
+    def tile(query, gathered, features, mask, parameters):
+        *key, values = jnp.split(gathered, offsets, axis=-1)
+        key = [
+            x if is_added else jnp.swapaxes(x, -1, -2)
+            for x, is_added in zip(key, added_per_key(terms), strict=True)
+        ]
+        score = tile_scores(join_sides(terms, query, key, parameters), features)
+        wide = jnp.promote_types(score.dtype, jnp.float32)
+        weights = normalise(score.astype(wide)[:, None], mask, normalisation)[:, 0]
+        return mix(weights, jnp.swapaxes(values, -1, -2))
 
-        @functools.partial(jax.checkpoint, prevent_cse=False)
-        def tile(xs):
-            query, gathered, features, mask = xs
-            *key, values = jnp.split(gathered, _offsets(sizes), axis=-1)
-            key = [
-                x if is_added else jnp.swapaxes(x, -1, -2)
-                for x, is_added in zip(key, added_per_key(terms), strict=True)
-            ]
-            score = tile_scores(join_sides(terms, query, key, parameters), features)
-            wide = jnp.promote_types(score.dtype, jnp.float32)
-            weights = normalise(score.astype(wide)[:, None], mask, normalisation)[:, 0]
-            return mix(weights, jnp.swapaxes(values, -1, -2))
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def chunk(xs, key_rows, elements, parameters):
+        features = None
+        if elements is not None:
+            features = jax.lax.map(
+                jax.checkpoint(lambda xs: embed.on_tile(*xs), prevent_cse=False),
+                (xs["elements"], elements[xs["index"]]),
+            )
+        gathered = jnp.moveaxis(key_rows[xs["index"]], -2, 0)
 
-        out = jax.lax.map(tile, ([tiles(x) for x in query], tiles(gathered), features, mask))
-        return out.reshape(-1, out.shape[-1])[: clouds * m].reshape(clouds, m, -1)
+        def head(of_head):
+            query, gathered, parameters = of_head
+            return jax.lax.map(
+                lambda of_tile: tile(*of_tile, parameters),
+                (query, gathered, features, xs["mask"]),
+            )
 
-    out = jax.lax.map(head, (query, key, values, parameters))
-    return out.astype(values.dtype)
+        return jax.lax.map(head, (xs["terms"], gathered, parameters))
 
-
-def _gather(x: Float[Array, "b m c"], indices: Int[Array, "b m k"]) -> Float[Array, "b m k c"]:
-    return jax.vmap(lambda x, i: x[i])(x, indices)
+    out = jax.lax.map(lambda xs: chunk(xs, key_rows, elements, parameters), per_query)
+    out = jnp.moveaxis(out, 1, 0)  # (h, chunks, tiles, 1, rows, o)
+    out = out.reshape(out.shape[0], -1, out.shape[-1])[:, :points]
+    return out.reshape(-1, clouds, m, out.shape[-1]).astype(values.dtype)
 
 
 def _offsets(sizes: list[int]) -> list[int]:
