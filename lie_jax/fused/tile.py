@@ -60,7 +60,7 @@ class Arrays:
         total = None
         if affine.features is not None:
             assert features is not None
-            total = _rows_times(features, affine.features.T)
+            total = _rows_times(features, _filled(affine.features, features).T)
         if affine.key is not None:
             total = _sum(total, affine.key)
         if affine.query is not None:
@@ -84,7 +84,7 @@ class Arrays:
 
     def weigh(self, weights: Float[Array, "b q f"], features: Array) -> Array:
         """Per pair, the sum of a query's weights times the pair's features."""
-        return jnp.einsum("bqf,bqkf->bqk", weights, features)
+        return jnp.einsum("bqf,bqkf->bqk", _filled(weights, features), features)
 
     def output(self, x: Array) -> Array:
         """The first feature of each pair."""
@@ -93,6 +93,12 @@ class Arrays:
     def enter(self, x: Array, score: Array, kernel: Float[Array, "o"]) -> Array:
         """``x`` plus the score times ``kernel``."""
         return x + score[..., None] * kernel
+
+
+def _filled(weights: Array, features: Array) -> Array:
+    """``weights`` filled up with zeros along the last axis, as the features are."""
+    missing = features.shape[-1] - weights.shape[-1]
+    return jnp.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, missing)])
 
 
 def _rows_times(x: Float[Array, "b #q k i"], kernel: Float[Array, "i o"]) -> Array:

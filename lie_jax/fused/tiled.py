@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from lie_jax.attention.normalise import Normalisation
 from lie_jax.fused.features import Embedding
@@ -178,12 +179,16 @@ def _query_tile(static: _Static, query, keys, parameters, mask, count):
     return total / filled[..., None], jnp.where(is_empty, 0, largest + jnp.log(filled))
 
 
-@_attend.defjvp
+@functools.partial(_attend.defjvp, symbolic_zeros=True)
 def _attend_jvp(static: _Static, primals, tangents):
     sides, mask, counts = primals
     out, lse = _attend(static, sides, mask, counts)
     query_side, key_side, parameters = sides
-    dquery_side, dkey_side, dparameters = tangents[0]
+    dsides = tangents[0]
+    if not any(_is_moved(side.get("elements")) for side in dsides[:2]):
+        # The elements stay where they are, so the derivative of the pairs' features is not needed.
+        dsides = [{k: v for k, v in x.items() if k != "elements"} for x in dsides[:2]] + [dsides[2]]
+    dquery_side, dkey_side, dparameters = jax.tree.map(_as_array, dsides, is_leaf=_is_zero)
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def query_tile(xs, params, keys, dkeys, mask, count):
@@ -220,11 +225,24 @@ def _attend_jvp(static: _Static, primals, tangents):
     return (out, lse), tangent
 
 
+def _is_zero(tangent) -> bool:
+    return isinstance(tangent, SymbolicZero)
+
+
+def _is_moved(tangent) -> bool:
+    return tangent is not None and not _is_zero(tangent)
+
+
+def _as_array(tangent) -> Array:
+    return jnp.zeros(tangent.shape, tangent.dtype) if _is_zero(tangent) else tangent
+
+
 def _tile_tangent(static: _Static, sides, dsides, real, lse):
     """The tile's share of the change of out and of the log denominator, for every head."""
     (query, key, parameters), (dquery, dkey, dparameters) = sides, dsides
-    features = dfeatures = None
-    if "elements" in query:
+    if "elements" not in dquery:
+        features, dfeatures = _features(static, query, key), None
+    else:
         features, dfeatures = jax.jvp(
             lambda q, k: _features(static, {"elements": q}, {"elements": k}),
             (query["elements"], key["elements"]),
@@ -234,9 +252,9 @@ def _tile_tangent(static: _Static, sides, dsides, real, lse):
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def head(xs, features, dfeatures):
         (q, k, p, values), (dq, dk, dp, dvalues), lse = xs
-        if features is None:
+        if dfeatures is None:
             score, dscore = jax.jvp(
-                lambda q, k, p: _scores(static, q, k, p, None), (q, k, p), (dq, dk, dp)
+                lambda q, k, p: _scores(static, q, k, p, features), (q, k, p), (dq, dk, dp)
             )
         else:
             score, dscore = jax.jvp(

@@ -197,6 +197,16 @@ def test_second_derivatives_in_both_modes(neighbours):
     assert_close(jax.jit(functools.partial(derivatives, tiled))(), want, 1e-10)
 
 
+def test_the_gradient_without_elements_is_part_of_the_gradient():
+    (_, tiled), arguments = functions(problem(lj.groups.SE2(), OPTIONS["relative"], n=5))
+
+    def of_rest(rest):
+        return tiled((*rest, *arguments[4:]))
+
+    whole = jax.jit(jax.grad(tiled))(arguments)
+    assert_close(jax.jit(jax.grad(of_rest))(arguments[:4]), whole[:4], 1e-12)
+
+
 def test_coincident_points_have_finite_derivatives():
     config, pairs, cotangent, arguments = problem(lj.groups.SE3(), OPTIONS["published"], n=3)
     elements = jnp.broadcast_to(arguments[4][..., :1, :], arguments[4].shape)
