@@ -18,7 +18,7 @@ from lie_jax.groups import Group
 from lie_jax.points import LiftedSet, PointSet
 from lie_jax.typing import PRNGKey, Validated
 
-LiftMethod = Literal["random", "shared", "grid"]
+LiftMethod = Literal["random", "shared", "grid", "all"]
 
 
 def lift(
@@ -39,9 +39,12 @@ def lift(
             point's samples depend on the key and on the point's index alone, not on padding
             or batch mates. So with ``"random"`` another order of the points gives other
             samples; with ``"shared"`` and ``"grid"`` the order does not matter.
-        samples: lifts per point, s; must be 1 where points have a single lift.
+        samples: lifts per point, s; must be 1 where points have a single lift, and with
+            ``"all"``, which counts them itself.
         method: ``"random"`` draws Haar samples of the stabiliser for each point; ``"shared"``
-            draws one set for each cloud; ``"grid"`` takes the group's deterministic grid.
+            draws one set for each cloud; ``"grid"`` takes the group's deterministic grid;
+            ``"all"`` takes every lift where the stabiliser is finite, so that invariance to the
+            group is exact.
         random_offset: multiply each cloud's grid by one Haar sample (``"grid"`` only).
 
     Returns:
@@ -65,6 +68,19 @@ def lift(
             f"lift: samples must be 1 for {group}, under which every point has one lift, "
             f"got {samples}"
         )
+    if method == "all":
+        order = group.stabiliser_order
+        if order is None:
+            raise ValueError(
+                f'lift: method="all" needs a finite stabiliser, {group} has infinitely many lifts '
+                'of a point: use "random", "shared" or "grid", or a Discrete subgroup'
+            )
+        if samples not in (1, order):
+            raise ValueError(
+                f'lift: samples must be left out with method="all" (there are {order} for '
+                f"{group}), got {samples}"
+            )
+        samples, method = order, "grid"
     if random_offset and method != "grid":
         raise ValueError(f'lift: random_offset needs method="grid", got method={method!r}')
 

@@ -1,6 +1,7 @@
 """Groups: each a file of pure functions and one frozen class that binds them."""
 
 from lie_jax.groups.base import Group as Group
+from lie_jax.groups.discrete import Discrete as Discrete
 from lie_jax.groups.orthogonal import E2 as E2
 from lie_jax.groups.orthogonal import E3 as E3
 from lie_jax.groups.orthogonal import O2 as O2

@@ -75,6 +75,11 @@ class Group(abc.ABC):
         """Whether a point has more than one lift."""
         return True
 
+    @property
+    def stabiliser_order(self) -> int | None:
+        """Number of lifts of a point; None where they are infinitely many."""
+        return None if self.has_stabiliser else 1
+
     # --- the group -------------------------------------------------------------------------
 
     @abc.abstractmethod

@@ -201,6 +201,10 @@ class O2(_WithReflection):
     space_signs: ClassVar[Signs] = (1, -1)
     mirror: ClassVar[tuple[float, ...]] = (1, 0)
 
+    @property
+    def stabiliser_order(self) -> int | None:
+        return 2
+
 
 @dataclasses.dataclass(frozen=True)
 class O3(_WithReflection):

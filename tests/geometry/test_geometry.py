@@ -51,7 +51,7 @@ def test_grid_needs_no_key_and_is_deterministic():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "all"}, "method must be one of"),
+        ({"method": "some"}, "method must be one of"),
         ({"samples": 0}, "samples must be an integer"),
         ({"random_offset": True}, "random_offset needs"),
         ({"key": None}, "key must be"),

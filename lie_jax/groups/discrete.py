@@ -1,0 +1,311 @@
+"""Finite groups of rotations and reflections, alone or together with translations.
+
+A discrete subgroup is its parent, SO(n), O(n), SE(n) or E(n), with fewer lifts: its elements are
+elements of the parent and keep the parent's coordinates, but a point's stabiliser is the finite
+point group. So all lifts of a point can be enumerated, and a network on them is exactly invariant.
+
+Point groups go by their Schoenflies names. In the plane C<n> are the rotations by 2 pi / n, D<n>
+those and reflections in n lines (parent O(2), E(2)). In space C<n> turns about z, D<n> is it with
+half turns about axes in the plane z = 0; T, O, I are the rotations of the tetrahedron, cube and
+icosahedron, Td, Oh, Ih these with their reflections, Th is T with the inversion.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lie_jax.groups import _check
+from lie_jax.groups.base import Group
+from lie_jax.groups.orthogonal import E2, E3, O2, O3
+from lie_jax.groups.se2 import SE2
+from lie_jax.groups.se3 import SE3
+from lie_jax.groups.so2 import SO2
+from lie_jax.groups.so3 import SO3
+from lie_jax.typing import Array, Float, PRNGKey, Shape
+
+_PARENTS = (SO2, O2, SE2, E2, SO3, O3, SE3, E3)
+_MOST_ELEMENTS = 360
+
+
+@dataclasses.dataclass(frozen=True)
+class Discrete(Group):
+    """A point group, or its semidirect product with the translations.
+
+    Args:
+        parent: SO(2), O(2), SO(3), O(3): the point group alone. SE(2), E(2), SE(3), E(3): all
+            translations and the point group.
+        point_group: its Schoenflies name, ``"C4"`` for instance.
+
+    With translations space is one orbit and the point group the stabiliser of the origin: lift
+    with ``method="all"``. Alone, the orbits are finite and a point has one lift; an orbit is
+    named by its point in a fundamental domain, the one nearest to a fixed direction that no
+    element keeps. On the domain's walls two points are equally near, and the choice jumps.
+
+    ``exp`` is the parent's: of the algebra only what generates translations stays in the
+    subgroup. ``log`` is the parent's too, of an element whose linear part is first replaced by
+    the nearest of the point group: a half turn then has the same axis whatever the rounding, and
+    invariance is exact where the parent's logarithm has its branch.
+
+    Raises:
+        ValueError: unknown name, or a group with reflections in a parent without.
+        TypeError: the parent is none of the eight.
+    """
+
+    parent: Group
+    point_group: str
+
+    def __post_init__(self):
+        if not isinstance(self.parent, _PARENTS):
+            names = ", ".join(parent.__name__ for parent in _PARENTS)
+            raise TypeError(f"Discrete: parent must be one of {names}, got {self.parent!r}")
+        matrices = point_group(self.point_group, self.parent.space_dim)
+        if self.parent.component_dim == 0 and np.min(np.linalg.det(matrices)) < 0:
+            raise ValueError(
+                f"Discrete: {self.point_group} holds reflections, {self.parent} does not: take "
+                f"parent={'O' if self._is_alone else 'E'}{self.parent.space_dim}()"
+            )
+
+    @property
+    def _is_alone(self) -> bool:
+        return isinstance(self.parent, SO2 | O2 | SO3 | O3)
+
+    @property
+    def order(self) -> int:
+        """Number of elements of the point group."""
+        return len(point_group(self.point_group, self.parent.space_dim))
+
+    @property
+    def stabiliser_order(self) -> int | None:
+        return 1 if self._is_alone else self.order
+
+    @property
+    def has_stabiliser(self) -> bool:
+        return self.stabiliser_order != 1
+
+    def elements(self, dtype=None) -> Float[Array, "s g"]:
+        """All elements of the point group, the identity first."""
+        size, dim = self.parent.matrix_dim, self.parent.space_dim
+        matrices = np.zeros((self.order, size, size))
+        matrices[:] = np.eye(size)
+        matrices[:, :dim, :dim] = point_group(self.point_group, dim)
+        return self.parent.from_matrix(jnp.asarray(matrices, _check.float_dtype(dtype)))
+
+    def section(self, x):
+        if not self._is_alone:
+            return self.parent.section(x)
+        return self._reduce(x)[0]
+
+    def orbit(self, x):
+        """The orbit's point in the fundamental domain; nothing where space is one orbit."""
+        if not self._is_alone:
+            return self.parent.orbit(x)
+        return self._reduce(x)[1]
+
+    def _reduce(self, x: Array) -> tuple[Array, Array]:
+        """h and r with x = h r, r in the fundamental domain."""
+        where = f"{type(self).__name__}.section"
+        x = _check.last_axes(where, "x", x, (self.space_dim,))
+        elements = self.elements(x.dtype)
+        candidates = self.parent.act(self.parent.inverse(elements), x[..., None, :])
+        direction = jnp.asarray(_DIRECTION[: self.space_dim], x.dtype)
+        # Of candidates that differ by rounding only, the first: the identity at the origin.
+        height = jax.lax.stop_gradient(candidates @ direction)
+        best = jnp.max(height, axis=-1, keepdims=True)
+        margin = 1e3 * jnp.finfo(x.dtype).eps * jnp.linalg.norm(x, axis=-1)[..., None]
+        chosen = jnp.argmax(height >= best - jax.lax.stop_gradient(margin), axis=-1)
+        place = jnp.take_along_axis(candidates, chosen[..., None, None], axis=-2)[..., 0, :]
+        return elements[chosen], place
+
+    def stabiliser(self, key: PRNGKey, shape: Shape = (), dtype=None):
+        """Elements of the point group, each as likely as the others."""
+        if self._is_alone:
+            return self.identity(shape, dtype)
+        elements = self.elements(dtype)
+        return elements[jax.random.randint(key, shape, 0, self.order)]
+
+    def stabiliser_grid(self, count: int, dtype=None):
+        """The first ``count`` elements of the point group, repeated where there are fewer."""
+        if self._is_alone:
+            return self.identity((count,), dtype)
+        return self.elements(dtype)[jnp.arange(count) % self.order]
+
+    def haar(self, key: PRNGKey, shape: Shape = (), dtype=None):
+        """Elements of a point group alone, each as likely as the others.
+
+        Raises:
+            ValueError: the group holds translations.
+        """
+        if not self._is_alone:
+            return super().haar(key, shape, dtype)
+        return self.elements(dtype)[jax.random.randint(key, shape, 0, self.order)]
+
+    def log(self, g):
+        """The parent's logarithm of g, its linear part made exact."""
+        g = _check.last_axes(f"{type(self).__name__}.log", "g", g, self.element_shape)
+        size = 2 if self.space_dim == 2 else 4  # (cos, sin) or a quaternion
+        chosen, best = g[..., :size], jnp.full_like(g[..., :1], -jnp.inf)
+        for element in self._table(g.dtype):
+            closeness = jnp.zeros_like(best)
+            for i in range(size):
+                closeness = closeness + g[..., i : i + 1] * float(element[i])
+            if size == 4:  # a quaternion and its negative are the same rotation
+                closeness = jnp.abs(closeness)
+            if self.component_dim:
+                closeness = closeness - 2 * jnp.abs(g[..., -1:] - float(element[-1]))
+            chosen = jnp.where(closeness > best, jnp.asarray(element[:size]), chosen)
+            best = jnp.maximum(closeness, best)
+        return self.parent.log(jnp.concatenate([chosen, g[..., size:]], axis=-1))
+
+    def _table(self, dtype) -> np.ndarray:
+        with jax.ensure_compile_time_eval():
+            return np.asarray(self.elements(dtype))
+
+    # --- the parent's ----------------------------------------------------------------------
+
+    @property
+    def algebra_dim(self) -> int:
+        return self.parent.algebra_dim
+
+    @property
+    def orbit_dim(self) -> int:
+        return self.parent.space_dim if self._is_alone else 0
+
+    @property
+    def space_dim(self) -> int:
+        return self.parent.space_dim
+
+    @property
+    def element_shape(self) -> Shape:
+        return self.parent.element_shape
+
+    @property
+    def matrix_dim(self) -> int:
+        return self.parent.matrix_dim
+
+    @property
+    def component_dim(self) -> int:
+        return self.parent.component_dim
+
+    def identity(self, shape: Shape = (), dtype=None):
+        return self.parent.identity(shape, dtype)
+
+    def compose(self, g, h):
+        return self.parent.compose(g, h)
+
+    def inverse(self, g):
+        return self.parent.inverse(g)
+
+    def exp(self, a):
+        return self.parent.exp(a)
+
+    def adjoint(self, g):
+        return self.parent.adjoint(g)
+
+    def component(self, g):
+        return self.parent.component(g)
+
+    def act(self, g, x):
+        return self.parent.act(g, x)
+
+    def to_matrix(self, g):
+        return self.parent.to_matrix(g)
+
+    def from_matrix(self, matrix):
+        return self.parent.from_matrix(matrix)
+
+    def hat(self, a):
+        return self.parent.hat(a)
+
+    def vee(self, matrix):
+        return self.parent.vee(matrix)
+
+    def distance(self, g, h):
+        return self.parent.distance(g, h)
+
+
+# --- point groups ------------------------------------------------------------------------------
+
+# No element of a point group above keeps it, nor a plane of reflection holds it.
+_DIRECTION = (0.8412, 0.2391, 0.4850)
+
+
+@functools.cache
+def point_group(name: str, dim: int) -> np.ndarray:
+    """The matrices (order, dim, dim) of a point group, the identity first, in float64.
+
+    Args:
+        name: Schoenflies name, see the module.
+        dim: 2 or 3.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    generators = _generators(name, dim)
+    found = [np.eye(dim)]
+    for matrix in found:  # grows while it is read
+        for generator in generators:
+            new = generator @ matrix
+            if np.abs(np.stack(found) - new).max((1, 2)).min() > 1e-6:
+                # Rounding must not build up along a chain of products.
+                left, _, right = np.linalg.svd(new)
+                found.append(left @ right)
+    matrices = np.stack(found)
+    matrices.flags.writeable = False
+    return matrices
+
+
+def _generators(name: str, dim: int) -> list[np.ndarray]:
+    if match := re.fullmatch(r"([CD])([1-9][0-9]*)", name):
+        kind, n = match[1], int(match[2])
+        if n > _MOST_ELEMENTS:
+            raise ValueError(f"point_group: at most n = {_MOST_ELEMENTS} in C<n>, got {name!r}")
+        turn = _turn(2 * math.pi / n)
+        mirror = np.diag([1.0, -1.0])
+        if dim == 2:
+            return [turn] if kind == "C" else [turn, mirror]
+        turn = _in_space(turn, 1.0)
+        return [turn] if kind == "C" else [turn, _in_space(mirror, -1.0)]
+    if dim == 3 and name in _POLYHEDRAL:
+        return [np.asarray(generator, float) for generator in _POLYHEDRAL[name]]
+    known = "C<n>, D<n>" + (", " + ", ".join(_POLYHEDRAL) if dim == 3 else "")
+    raise ValueError(f"point_group: name in {dim} dimensions must be one of {known}, got {name!r}")
+
+
+def _turn(angle: float) -> np.ndarray:
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, -s], [s, c]])
+
+
+def _in_space(plane: np.ndarray, z: float) -> np.ndarray:
+    whole = np.diag([0.0, 0.0, z])
+    whole[:2, :2] = plane
+    return whole
+
+
+def _about(axis, angle: float) -> np.ndarray:
+    """Rodrigues' formula."""
+    x, y, z = np.asarray(axis, float) / np.linalg.norm(axis)
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k
+
+
+_CYCLE = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])  # a third of a turn about (1, 1, 1)
+_HALF_TURN = np.diag([-1, -1, 1])
+_QUARTER_TURN = _in_space(_turn(math.pi / 2).round(), 1.0)
+_FIFTH_TURN = _about((0, 1, (1 + math.sqrt(5)) / 2), 2 * math.pi / 5)
+_INVERSION = -np.eye(3)
+_SWAP = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])  # the reflection in the plane x = y
+_POLYHEDRAL = {
+    "T": (_CYCLE, _HALF_TURN),
+    "O": (_CYCLE, _QUARTER_TURN),
+    "I": (_CYCLE, _HALF_TURN, _FIFTH_TURN),
+    "Td": (_CYCLE, _HALF_TURN, _SWAP),
+    "Th": (_CYCLE, _HALF_TURN, _INVERSION),
+    "Oh": (_CYCLE, _QUARTER_TURN, _INVERSION),
+    "Ih": (_CYCLE, _HALF_TURN, _FIFTH_TURN, _INVERSION),
+}
