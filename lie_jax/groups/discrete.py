@@ -75,6 +75,11 @@ class Discrete(Group):
         return isinstance(self.parent, SO2 | O2 | SO3 | O3)
 
     @property
+    def is_compact(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A point group is, with translations it is not."""
+        return self._is_alone
+
+    @property
     def order(self) -> int:
         """Number of elements of the point group."""
         return len(point_group(self.point_group, self.parent.space_dim))
