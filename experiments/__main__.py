@@ -41,6 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"experiments: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # The run has said at its start how to go on from the last checkpoint.
+        print("\nexperiments: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from experiments.__main__ import main
+from experiments.__main__ import _COMMANDS, main
 from experiments.qm9.baselines import mean_error, ridge_error
 from experiments.qm9.recipe import PRESETS, Recipe
 from experiments.qm9.run import Run, Task
@@ -104,6 +104,15 @@ def test_an_interrupted_run_goes_on(here, monkeypatch, capsys):
         if entry["step"] > 4 or "loss" not in entry  # 3 and 4 have a mean each, not one for both
     ]
     assert timeless(twice) == timeless(once)
+
+
+def test_an_interruption_is_no_error(monkeypatch, capsys):
+    def interrupted(_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(_COMMANDS, ("train", "qm9"), interrupted)
+    assert main(["train", "qm9"]) == 130
+    assert capsys.readouterr().err == "\nexperiments: interrupted\n"
 
 
 def test_help_and_mistakes(capsys):
