@@ -40,8 +40,8 @@ class Embedding:
         """Features of all pairs of a tile, filled up with zeros to a multiple of four.
 
         Component by component: what depends on the query alone (its inverse) is computed once
-        per query, and the pairs fill the vector lanes. Filled up, because the product of the pairs
-        with the first layer takes 1.7 times as long on a CPU with six features as with eight.
+        per query, and the pairs fill the vector lanes. Filled up, because a CPU takes longer for
+        the product of the pairs with the first layer if they have six features than if eight.
         """
         size = queries.shape[-1]
         try:

@@ -103,18 +103,17 @@ class Discrete(Group):
     def section(self, x):
         if not self._is_alone:
             return self.parent.section(x)
-        return self._reduce(x)[0]
+        return self._reduce("section", x)[0]
 
     def orbit(self, x):
         """The orbit's point in the fundamental domain; nothing where space is one orbit."""
         if not self._is_alone:
             return self.parent.orbit(x)
-        return self._reduce(x)[1]
+        return self._reduce("orbit", x)[1]
 
-    def _reduce(self, x: Array) -> tuple[Array, Array]:
+    def _reduce(self, where: str, x: Array) -> tuple[Array, Array]:
         """h and r with x = h r, r in the fundamental domain."""
-        where = f"{type(self).__name__}.section"
-        x = _check.last_axes(where, "x", x, (self.space_dim,))
+        x = _check.last_axes(f"Discrete.{where}", "x", x, (self.space_dim,))
         elements = self.elements(x.dtype)
         candidates = self.parent.act(self.parent.inverse(elements), x[..., None, :])
         direction = jnp.asarray(_DIRECTION[: self.space_dim], x.dtype)
@@ -151,7 +150,7 @@ class Discrete(Group):
 
     def log(self, g):
         """The parent's logarithm of g, its linear part made exact."""
-        g = _check.last_axes(f"{type(self).__name__}.log", "g", g, self.element_shape)
+        g = _check.last_axes("Discrete.log", "g", g, self.element_shape)
         size = 2 if self.space_dim == 2 else 4  # (cos, sin) or a quaternion
         chosen, best = g[..., :size], jnp.full_like(g[..., :1], -jnp.inf)
         for element in self._table(g.dtype):

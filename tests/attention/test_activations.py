@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lie_jax.attention.activations import ACTIVATIONS, logistic, swish, swish_in_kernel
+from lie_jax.attention.activations import ACTIVATIONS, _logistic, swish, swish_in_kernel
 
 X = np.concatenate([np.linspace(-120, 120, 240_001), np.geomspace(1e-30, 1, 1000)]).astype("f4")
 EXACT = 1 / (1 + np.exp(-X.astype("f8")))
 
 
 def test_logistic_is_off_by_as_much_as_stated():
-    y = np.asarray(jax.jit(logistic)(jnp.asarray(X)), np.float64)
+    y = np.asarray(jax.jit(_logistic)(jnp.asarray(X)), np.float64)
     np.testing.assert_allclose(y, EXACT, rtol=0, atol=1.1e-7)
     for bound, tolerance in ((10, 6e-7), (87, 4e-6)):
         inside = np.abs(X) < bound
@@ -20,8 +20,8 @@ def test_logistic_is_off_by_as_much_as_stated():
 
 
 def test_derivatives_of_logistic():
-    first = jax.jit(jax.vmap(jax.grad(logistic)))(jnp.asarray(X))
-    second = jax.jit(jax.vmap(jax.grad(jax.grad(logistic))))(jnp.asarray(X))
+    first = jax.jit(jax.vmap(jax.grad(_logistic)))(jnp.asarray(X))
+    second = jax.jit(jax.vmap(jax.grad(jax.grad(_logistic))))(jnp.asarray(X))
     np.testing.assert_allclose(first, EXACT * (1 - EXACT), rtol=0, atol=2e-7)
     np.testing.assert_allclose(second, EXACT * (1 - EXACT) * (1 - 2 * EXACT), rtol=0, atol=4e-7)
 
@@ -46,8 +46,8 @@ def test_slope_of_swish_far_out():
 
 def test_special_values_of_logistic():
     x = jnp.array([jnp.nan, -jnp.nan, jnp.inf, -jnp.inf, 0.0, 3e38, -3e38], jnp.float32)
-    np.testing.assert_array_equal(logistic(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
-    np.testing.assert_array_equal(jax.jit(logistic)(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
+    np.testing.assert_array_equal(_logistic(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
+    np.testing.assert_array_equal(jax.jit(_logistic)(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
 
 
 @pytest.mark.parametrize("function", [swish, swish_in_kernel])
