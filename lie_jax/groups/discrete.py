@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lie_jax.groups import _check
-from lie_jax.groups.base import Group
+from lie_jax.groups._of_parent import OfParent
 from lie_jax.groups.orthogonal import E2, E3, O2, O3
 from lie_jax.groups.se2 import SE2
 from lie_jax.groups.se3 import SE3
@@ -33,7 +33,7 @@ _MOST_ELEMENTS = 360
 
 
 @dataclasses.dataclass(frozen=True)
-class Discrete(Group):
+class Discrete(OfParent):
     """A point group, or its semidirect product with the translations.
 
     Args:
@@ -56,7 +56,6 @@ class Discrete(Group):
         TypeError: the parent is none of the eight.
     """
 
-    parent: Group
     point_group: str
 
     def __post_init__(self):
@@ -75,7 +74,7 @@ class Discrete(Group):
         return isinstance(self.parent, SO2 | O2 | SO3 | O3)
 
     @property
-    def is_compact(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_compact(self) -> bool:
         """A point group is, with translations it is not."""
         return self._is_alone
 
@@ -169,67 +168,9 @@ class Discrete(Group):
         with jax.ensure_compile_time_eval():
             return np.asarray(self.elements(dtype))
 
-    # --- the parent's ----------------------------------------------------------------------
-
-    @property
-    def algebra_dim(self) -> int:
-        return self.parent.algebra_dim
-
     @property
     def orbit_dim(self) -> int:
         return self.parent.space_dim if self._is_alone else 0
-
-    @property
-    def space_dim(self) -> int:
-        return self.parent.space_dim
-
-    @property
-    def element_shape(self) -> Shape:
-        return self.parent.element_shape
-
-    @property
-    def matrix_dim(self) -> int:
-        return self.parent.matrix_dim
-
-    @property
-    def component_dim(self) -> int:
-        return self.parent.component_dim
-
-    def identity(self, shape: Shape = (), dtype=None):
-        return self.parent.identity(shape, dtype)
-
-    def compose(self, g, h):
-        return self.parent.compose(g, h)
-
-    def inverse(self, g):
-        return self.parent.inverse(g)
-
-    def exp(self, a):
-        return self.parent.exp(a)
-
-    def adjoint(self, g):
-        return self.parent.adjoint(g)
-
-    def component(self, g):
-        return self.parent.component(g)
-
-    def act(self, g, x):
-        return self.parent.act(g, x)
-
-    def to_matrix(self, g):
-        return self.parent.to_matrix(g)
-
-    def from_matrix(self, matrix):
-        return self.parent.from_matrix(matrix)
-
-    def hat(self, a):
-        return self.parent.hat(a)
-
-    def vee(self, matrix):
-        return self.parent.vee(matrix)
-
-    def distance(self, g, h):
-        return self.parent.distance(g, h)
 
 
 # --- point groups ------------------------------------------------------------------------------
