@@ -4,6 +4,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lie_jax.typing import Validated
 
@@ -27,7 +28,7 @@ class Algebra(NamedTuple):
     structure: np.ndarray
 
 
-def nested(where: str, name: str, value: Validated[Matrices], depth: int) -> tuple:
+def nested(where: str, name: str, value: Validated[ArrayLike], depth: int) -> tuple:
     """Numbers as nested tuples of floats, which are hashable.
 
     Raises:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import ArrayLike
 
 from lie_jax.groups import _check
 from lie_jax.groups._algebra import (
@@ -43,11 +44,11 @@ from lie_jax.typing import Array, PRNGKey, Shape, Validated, unchecked
 
 def from_generators(
     name: str,
-    generators: Validated[Matrices],
+    generators: Validated[ArrayLike],
     *,
     affine: bool = False,
-    discrete: Validated[Matrices] = (),
-    form: Validated[Matrix | None] = None,
+    discrete: Validated[ArrayLike] = (),
+    form: Validated[ArrayLike | None] = None,
     copies: int = 1,
     exp_is_surjective: bool | None = None,
 ) -> "MatrixGroup":
@@ -85,7 +86,7 @@ def from_generators(
         name=name,
         generators=frozen,
         affine=affine,
-        discrete=nested(where, "discrete", discrete, 3) if len(discrete) else (),
+        discrete=nested(where, "discrete", discrete, 3) if np.size(discrete) else (),
         form=None if form is None else nested(where, "form", form, 2),
         copies=copies,
         exp_is_surjective=exp_is_surjective,

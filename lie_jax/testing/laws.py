@@ -9,6 +9,7 @@ import numpy as np
 from lie_jax.groups.base import Group
 from lie_jax.testing._compile import compiled_fast
 from lie_jax.testing._errors import apply_matrix, expm, largest_error, raise_broken, size
+from lie_jax.testing._points import PointSampler, normal_points
 from lie_jax.testing.signatures import stabiliser_samples, transform_errors, wrong_shape
 from lie_jax.testing.tolerances import tolerance
 from lie_jax.typing import Array, PRNGKey, Shape
@@ -22,6 +23,7 @@ def assert_group_laws(
     dtype=None,
     scale: float = 1.0,
     angle: float | None = None,
+    points: PointSampler | None = None,
 ) -> None:
     """The group obeys the laws of a Lie group that acts on space, at random elements.
 
@@ -46,6 +48,8 @@ def assert_group_laws(
         angle: the rotation angle to stretch or shorten a to, where it rotates at all; pi minus
             a little tests the neighbourhood of log's branch. Within 1e-4 (float32, 1e-2) of pi
             only those laws are checked that hold on either branch.
+        points: draws points of space off the singular orbits, (key, shape, dtype) to
+            (\\*shape, d); of a standard normal if None.
 
     Raises:
         AssertionError: names every law that is broken.
@@ -54,7 +58,9 @@ def assert_group_laws(
     where = f"assert_group_laws({group}, shape={shape}, dtype={dtype.name})"
     if complaint := wrong_shape(group, shape, dtype):
         raise AssertionError(f"{where}: {complaint}")
-    errors = group_law_errors(group, key=key, shape=shape, dtype=dtype, scale=scale, angle=angle)
+    errors = group_law_errors(
+        group, key=key, shape=shape, dtype=dtype, scale=scale, angle=angle, points=points
+    )
     raise_broken(where, errors, tolerance("laws", dtype))
 
 
@@ -66,11 +72,12 @@ def group_law_errors(
     dtype=None,
     scale: float = 1.0,
     angle: float | None = None,
+    points: PointSampler | None = None,
 ) -> dict[str, float]:
     """The error of every law that `assert_group_laws` checks, relative to the law's terms.
 
     Args:
-        group, key, shape, dtype, scale, angle: see `assert_group_laws`.
+        group, key, shape, dtype, scale, angle, points: see `assert_group_laws`.
 
     Returns:
         Law to error. That of "derivatives are finite" is 0 or NaN.
@@ -80,8 +87,8 @@ def group_law_errors(
     # To stretch a nearly pure translation to a given angle would make it huge, so each sample
     # is the best of a few.
     tries = 1 if angle is None else 16
-    many, hats, stabiliser, x = compiled_fast(_samples, (0, 2, 3, 4))(
-        group, keys, shape, dtype, tries, scale
+    many, hats, stabiliser, x = compiled_fast(_samples, (0, 2, 3, 4, 6))(
+        group, keys, shape, dtype, tries, scale, points or normal_points(group)
     )
     a = _with_angle(group, many, hats, angle)
     errors = dict(compiled_fast(_laws)(group, a, stabiliser, x))
@@ -107,11 +114,13 @@ _BRANCH_LAWS = (
 )
 
 
-def _samples(group: Group, keys, shape: Shape, dtype, tries: int, scale) -> tuple[Array, ...]:
+def _samples(
+    group: Group, keys, shape: Shape, dtype, tries: int, scale, points: PointSampler
+) -> tuple[Array, ...]:
     """Normal elements of the algebra, their matrices, stabilisers and points of space."""
     a = scale * jax.random.normal(keys[0], (tries, 3, *shape, group.algebra_dim), dtype)
     stabiliser = stabiliser_samples(group, keys[1], (4, *shape), dtype)
-    x = jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
+    x = points(keys[2], shape, dtype)
     return a, group.hat(a), stabiliser, x
 
 
