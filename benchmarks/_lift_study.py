@@ -101,7 +101,9 @@ def cost(rounds: int, seed: int) -> list[dict]:
     points = lj.PointSet(x, x[..., :2])
     steps: dict[str, Callable] = {}
     for name, (_, group, changes) in cases.items():
-        apply, params = lj.functional(build(group, seed, jnp.float32, width=64, layers=3, heads=8, **changes))
+        apply, params = lj.functional(
+            build(group, seed, jnp.float32, width=64, layers=3, heads=8, **changes)
+        )
 
         def loss(params, points, apply=apply):
             return jnp.sum(apply(params, points, key=jax.random.key(0)))
