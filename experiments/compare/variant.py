@@ -1,0 +1,48 @@
+"""One of the networks that a comparison trains: a symmetry, and how it is brought in."""
+
+import dataclasses
+from collections.abc import Callable
+
+from flax import nnx
+
+import lie_jax as lj
+from lie_jax.geometry import EmbeddingName, LiftMethod, PairEmbedding
+from lie_jax.typing import PRNGKey
+
+Motion = Callable[[PRNGKey, lj.PointSet], lj.PointSet]
+"""A random motion of each cloud, (key, points) -> points."""
+
+
+def unmoved(key: PRNGKey, points: lj.PointSet) -> lj.PointSet:
+    """The points as they are."""
+    del key
+    return points
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A symmetry, by the group of the network or by augmentation.
+
+    Args:
+        name: in tables, pictures and on the command line.
+        group: of the network.
+        lift_method, lift_samples, pair_embedding: see `lie_jax.LieTransformerConfig`.
+        augment: of the training clouds, drawn anew at every step.
+    """
+
+    name: str
+    group: lj.groups.Group
+    lift_method: LiftMethod = "random"
+    lift_samples: int = 1
+    pair_embedding: EmbeddingName | PairEmbedding = "log"
+    augment: Motion = unmoved
+
+    def build(self, config: lj.LieTransformerConfig, seed: int) -> lj.LieTransformer:
+        """The network of this variant, whose sizes and other options are those of ``config``."""
+        config = dataclasses.replace(
+            config,
+            lift_method=self.lift_method,
+            lift_samples=self.lift_samples,
+            pair_embedding=self.pair_embedding,
+        )
+        return lj.LieTransformer(config, group=self.group, rngs=nnx.Rngs(seed))
