@@ -60,6 +60,32 @@ def unit_vector(x: Array, fallback: tuple[float, ...]) -> Array:
     return jnp.where(is_small, jnp.asarray(fallback, x.dtype), x / jnp.where(is_small, 1, norm))
 
 
+@jax.custom_jvp
+def safe_eigh(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues, rising, and eigenvectors of symmetric matrices, with finite derivatives.
+
+    Where two eigenvalues are equal to rounding, their eigenvectors may turn into each other by
+    any angle: that part of the derivative does not exist and is given as 0.
+    """
+    values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
+    return values, vectors
+
+
+@safe_eigh.defjvp
+def _safe_eigh_jvp(primals, tangents):
+    (matrix,), (change,) = primals, tangents
+    values, vectors = safe_eigh(matrix)
+    multiply = functools.partial(jnp.matmul, precision="highest")
+    change = (change + jnp.swapaxes(change, -1, -2)) / 2
+    turned = multiply(multiply(jnp.swapaxes(vectors, -1, -2), change), vectors)
+    gap = values[..., None, :] - values[..., :, None]
+    largest = jnp.max(jnp.abs(values), axis=-1)[..., None, None]
+    is_equal = jnp.abs(gap) <= 100 * jnp.finfo(matrix.dtype).eps * largest
+    turning = jnp.where(is_equal, 0, turned / jnp.where(is_equal, 1, gap))
+    diagonal = jnp.diagonal(turned, axis1=-2, axis2=-1)
+    return (values, vectors), (diagonal, multiply(vectors, turning))
+
+
 def cos_theta(theta2: Array) -> Array:
     """cos θ as a function of θ²."""
     return _smooth_at_zero(theta2, jnp.cos, _COS)

@@ -103,6 +103,8 @@ class LiftedSet:
         values: features, (\\*b, m, c).
         mask: (\\*b, m) bool, True = real.
         samples: lifts per point, static.
+        frame_weights: (\\*b) where the last batch axis runs over frames of one cloud: outputs
+            are averaged over it with these weights. None where it does not.
 
     Raises:
         TypeError: mask is not boolean.
@@ -113,6 +115,7 @@ class LiftedSet:
     values: Float[Array, "*b m c"]
     mask: Bool[Array, "*b m"]
     samples: int = dataclasses.field(default=1, metadata={"static": True})
+    frame_weights: Float[Array, "*b"] | None = None
 
     def __post_init__(self):
         if hasattr(self.mask, "dtype"):  # not a placeholder of a transformation

@@ -16,7 +16,14 @@ from lie_jax import fused, geometry, masking
 from lie_jax.attention.activations import ACTIVATIONS
 from lie_jax.attention.config import AttentionConfig, check_option, check_positive
 from lie_jax.fused import Implementation
-from lie_jax.geometry import EmbeddingName, LazyPairs, LiftMethod, PairEmbedding, PairSet
+from lie_jax.geometry import (
+    EmbeddingName,
+    LazyPairs,
+    LiftMethod,
+    Neighbourhood,
+    PairEmbedding,
+    PairSet,
+)
 from lie_jax.geometry.pairs import resolve_embedding
 from lie_jax.geometry.sampling import check_key
 from lie_jax.groups import Group
@@ -28,6 +35,8 @@ from lie_jax.typing import Array, Float, PRNGKey, Validated, unchecked
 HeadName = Literal["pool_mlp", "linear_pool"]
 PoolingName = Literal["mean", "sum", "max", "none"]
 NeighbourName = Literal["all", "nearest", "ball", "random"]
+OutputName = Literal["scalar", "vector", "tensor"]
+_RANK: dict[str, int] = {"scalar": 0, "vector": 1, "tensor": 2}
 
 
 @unchecked
@@ -67,7 +76,10 @@ class LieTransformerConfig:
 
     Args:
         in_channels: features of a point.
-        outputs: numbers that come out.
+        outputs: numbers that come out; vectors or tensors, if that is the ``output``.
+        output: ``"scalar"``, invariant; ``"vector"`` of space or ``"tensor"`` of rank 2, which
+            move with the points. Exact where the lifts are (see `lie_jax.geometry.lift`), else
+            in expectation. Vectors and tensors are found per lifted point, then pooled.
         width: features inside.
         layers: number of blocks.
         heads: attention heads; ``width`` is a multiple of it.
@@ -91,6 +103,7 @@ class LieTransformerConfig:
 
     in_channels: int
     outputs: int = 1
+    output: OutputName = "scalar"
     width: int = 128
     layers: int = 4
     heads: int = 8
@@ -98,7 +111,7 @@ class LieTransformerConfig:
     block_norm: BlockNorm = "layer_pre"
     head: HeadName = "pool_mlp"
     pooling: PoolingName = "mean"
-    lift_samples: int = 1
+    lift_samples: int | None = None
     lift_method: LiftMethod = "random"
     lift_random_offset: bool = False
     pair_embedding: EmbeddingName | PairEmbedding = "log"
@@ -117,10 +130,12 @@ class LieTransformerConfig:
             width=self.width,
             layers=self.layers,
             heads=self.heads,
-            lift_samples=self.lift_samples,
         )
+        if self.lift_samples is not None:
+            check_positive(where, lift_samples=self.lift_samples)
         check_option(where, "block_norm", self.block_norm, BlockNorm)
         check_option(where, "head", self.head, HeadName)
+        check_option(where, "output", self.output, OutputName)
         check_option(where, "pooling", self.pooling, PoolingName)
         check_option(where, "lift_method", self.lift_method, LiftMethod)
         check_option(where, "implementation", self.implementation, Implementation)
@@ -128,6 +143,11 @@ class LieTransformerConfig:
         if self.width % self.heads:
             raise ValueError(
                 f"{where}: width must be a multiple of heads = {self.heads}, got {self.width}"
+            )
+        if self.output != "scalar" and self.pooling == "max":
+            raise ValueError(
+                f'{where}: pooling must be "mean", "sum" or "none" for output={self.output!r}, '
+                "because the largest component depends on the axes, got 'max'"
             )
         if self.pair_norm_bound is not None and not self.pair_norm_bound > 0:
             raise ValueError(
@@ -170,7 +190,8 @@ class LieTransformer(nnx.Module):
             ]
         )
         hidden = 2 if config.head == "pool_mlp" else 0
-        sizes = [config.width] * (hidden + 1) + [config.outputs]
+        numbers = config.outputs * group.space_dim ** _RANK[config.output]
+        sizes = [config.width] * (hidden + 1) + [numbers]
         self.head = nnx.List([linear(a, b, **kwargs) for a, b in itertools.pairwise(sizes)])
 
     def __call__(
@@ -186,7 +207,7 @@ class LieTransformer(nnx.Module):
 
         Returns:
             (\\*b, outputs); (\\*b, n, outputs) with ``pooling="none"``, 0 at absent points.
-            The dtype is that of ``points.values``.
+            Vectors have an axis d more, tensors two. The dtype is that of ``points.values``.
 
         Raises:
             ValueError: shapes do not fit, no key where one is needed, or, outside jit, a real
@@ -217,44 +238,43 @@ class LieTransformer(nnx.Module):
         self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None, train: bool = False
     ) -> Float[Array, "*b o"]:
         """As the model itself, after the lift: exactly invariant to ``elements -> g elements``."""
-        act = ACTIVATIONS[self.config.attention.activation]
         pairs = self.pairs(lifted, key=key)
         x = self.embedding(lifted.values)
         for block in self.blocks:
             x = block(x, pairs, lifted.mask, train=train, implementation=self.config.implementation)
-        if self.config.head == "linear_pool":
-            return self._pool(self.head[0](act(x)), lifted).astype(lifted.values.dtype)
+        y = self._read_out(x, lifted)
+        if lifted.frame_weights is not None:
+            weights = lifted.frame_weights.astype(y.dtype)
+            axis = weights.ndim - 1
+            y = jnp.sum(jnp.expand_dims(weights, tuple(range(axis + 1, y.ndim))) * y, axis=axis)
+        return y.astype(lifted.values.dtype)
+
+    def _read_out(self, x: Array, lifted: LiftedSet) -> Array:
+        """Outputs of every cloud, or every point, from the features of its lifted points."""
+        config, act = self.config, ACTIVATIONS[self.config.attention.activation]
+        if config.output != "scalar":
+            for layer in self.head:
+                x = layer(act(x))
+            rank = _RANK[config.output]
+            x = x.reshape(*x.shape[:-1], config.outputs, *[self.group.space_dim] * rank)
+            return self._pool(geometry.to_space(self.group, lifted.elements, x, rank), lifted)
+        if config.head == "linear_pool":
+            return self._pool(self.head[0](act(x)), lifted)
         x = self._pool(x, lifted)
         for layer in self.head:
             x = layer(act(x))
-        if self.config.pooling == "none":
+        if config.pooling == "none":
             x = jnp.where(lifted.mask[..., :: lifted.samples, None], x, 0)
-        return x.astype(lifted.values.dtype)
+        return x
 
     def pairs(
         self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None
     ) -> PairSet | LazyPairs:
         """The pairs that every block sees, in memory already if the reference shall use them."""
-        config, choice = self.config, self.config.neighbours
+        config = self.config
         neighbourhood = None
-        if choice.method == "random":
-            queries = lifted.mask.shape[-1]
-            key = check_key("LieTransformer", key)
-            neighbourhood = geometry.random_subset(key, lifted.mask, choice.count, queries)
-        elif choice.method != "all":
-            distance = {
-                "algebra_weights": choice.algebra_weights,
-                "orbit_weight": choice.orbit_weight,
-            }
-            if choice.method == "nearest":
-                neighbourhood = geometry.search_nearest(
-                    self.group, lifted, choice.count, **distance
-                )
-            else:
-                assert choice.radius is not None
-                neighbourhood = geometry.search_ball(
-                    self.group, lifted, choice.radius, choice.count, **distance
-                )
+        if config.neighbours.method != "all":
+            neighbourhood = self._neighbourhood(lifted, key)
         pairs = geometry.lazy_pairs(
             self.group,
             lifted,
@@ -267,17 +287,41 @@ class LieTransformer(nnx.Module):
             chosen = fused.choose(pairs)
         return pairs.materialise() if chosen == "reference" else pairs
 
+    def _neighbourhood(self, lifted: LiftedSet, key: Validated[PRNGKey | None]) -> Neighbourhood:
+        if lifted.frame_weights is not None:
+            # The same for every frame: only rounding, or another draw, could tell them apart.
+            axis, count = lifted.frame_weights.ndim - 1, lifted.frame_weights.shape[-1]
+            one = jax.tree.map(lambda x: jnp.take(x, 0, axis=axis), lifted)
+            found = self._neighbourhood(dataclasses.replace(one, frame_weights=None), key)
+            return jax.tree.map(lambda x: jnp.stack([x] * count, axis=axis), found)
+        choice = self.config.neighbours
+        if choice.method == "random":
+            key = check_key("LieTransformer", key)
+            queries = lifted.mask.shape[-1]
+            return geometry.random_subset(key, lifted.mask, choice.count, queries)
+        distance = {
+            "algebra_weights": choice.algebra_weights,
+            "orbit_weight": choice.orbit_weight,
+        }
+        if choice.method == "nearest":
+            return geometry.search_nearest(self.group, lifted, choice.count, **distance)
+        assert choice.radius is not None
+        return geometry.search_ball(self.group, lifted, choice.radius, choice.count, **distance)
+
     def _pool(self, x: Array, lifted: LiftedSet) -> Array:
-        mask = lifted.mask[..., None]
+        """(\\*b, m, ...) to (\\*b, ...), or (\\*b, n, ...) where nothing is pooled."""
+        axis = lifted.mask.ndim - 1
+        mask = jnp.expand_dims(lifted.mask, tuple(range(axis + 1, x.ndim)))
         match self.config.pooling:
             case "mean":
-                return masking.masked_mean(x, mask, axis=-2)
+                return masking.masked_mean(x, mask, axis=axis)
             case "sum":
                 # The lifts of a point are samples of one integral: they are averaged, so that
                 # the sum counts points and does not grow with the number of lifts.
-                return masking.masked_sum(x, mask, axis=-2) / lifted.samples
+                return masking.masked_sum(x, mask, axis=axis) / lifted.samples
             case "max":
-                return masking.masked_max(x, mask, axis=-2)
-        batch, (m, c) = x.shape[:-2], x.shape[-2:]
-        per_point = x.reshape(*batch, m // lifted.samples, lifted.samples, c)
-        return jnp.where(mask[..., :: lifted.samples, :], jnp.mean(per_point, axis=-2), 0)
+                return masking.masked_max(x, mask, axis=axis)
+        shape = (*x.shape[:axis], x.shape[axis] // lifted.samples, lifted.samples)
+        per_point = jnp.mean(x.reshape(*shape, *x.shape[axis + 1 :]), axis=axis + 1)
+        is_real = jnp.take(mask, jnp.arange(0, x.shape[axis], lifted.samples), axis=axis)
+        return jnp.where(is_real, per_point, 0)

@@ -1,0 +1,150 @@
+"""Frames: elements of a group that move with the cloud.
+
+A frame F of the points X satisfies F(g X) = g F(X). Seen from it, F^-1 X, the cloud is the same
+however it was moved. So the lift x -> F s(F^-1 x), with any section s, moves with the points, and
+what is computed from it is exactly invariant, where random lifts are so only on average.
+
+A frame is found in two steps: one element that moves with the cloud and normalises it (to its
+centroid, and where the group scales, to size 1), then rotations of what is left, by one of the
+methods in `lie_jax.geometry.poses`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
+
+import jax.numpy as jnp
+
+from lie_jax import masking
+from lie_jax.geometry import poses
+from lie_jax.groups import E2, E3, O2, O3, SE2, SE3, SO3, Group
+from lie_jax.points import PointSet
+from lie_jax.typing import Array, Float, Validated
+
+FrameMethod = Literal["frame", "weighted_frame", "local_frame", "canonical"]
+
+
+class Frames(NamedTuple):
+    """Elements that move with a cloud.
+
+    Args:
+        elements: (\\*b, s, 1, \\*g); (\\*b, s, n, \\*g) where every point has its own.
+        weights: (\\*b, s), not negative, of sum 1.
+    """
+
+    elements: Float[Array, "..."]
+    weights: Float[Array, "*b s"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameRule:
+    """How a group's frames come about.
+
+    Args:
+        normalise: (points) -> element (\\*b, \\*g): one that moves with the points.
+        vectors: normalised coordinates (\\*b, n, d) -> (\\*b, n, 2 or 3), which ``embed(R)``
+            rotates by R.
+        embed: rotation matrices (\\*b, k, k) -> elements (\\*b, \\*g).
+        reflects: whether ``embed`` takes reflections too.
+    """
+
+    normalise: Callable[[PointSet], Array]
+    vectors: Callable[[Array], Array]
+    embed: Callable[[Array], Array]
+    reflects: bool
+
+
+_RULES: dict[type[Group], Callable[[Group], FrameRule]] = {}
+
+
+def register_frames(kind: type[Group], rule: Callable[[Group], FrameRule]) -> None:
+    """Makes the frame methods of `lie_jax.lift` known for a class of groups.
+
+    Args:
+        kind: the class.
+        rule: gives the rule of one of its groups.
+    """
+    _RULES[kind] = rule
+
+
+def cloud_frames(
+    group: Group,
+    points: PointSet,
+    method: FrameMethod,
+    anchors: Validated[int | None] = None,
+) -> Frames:
+    """The frames of a cloud.
+
+    Args:
+        group: the group.
+        points: coords (\\*b, n, d), mask (\\*b, n).
+        method: see `lie_jax.lift`.
+        anchors: of `lie_jax.geometry.poses.weighted`; None for all points.
+
+    Raises:
+        NotImplementedError: no rule is known for the group.
+        ValueError: unknown method.
+    """
+    if method not in get_args(FrameMethod):
+        raise ValueError(
+            f"cloud_frames: method must be one of {get_args(FrameMethod)}, got {method!r}"
+        )
+    make_rule = _RULES.get(type(group))
+    if make_rule is None:
+        known = ", ".join(kind.__name__ for kind in _RULES)
+        raise NotImplementedError(
+            f"cloud_frames: no frames are known for {group}, only for {known}; add yours with "
+            "geometry.register_frames, or lift with geometry.lift_in_frames"
+        )
+    rule = make_rule(group)
+    base = rule.normalise(points)
+    axis = base.ndim - len(group.element_shape)
+    to_base = group.inverse(jnp.expand_dims(base, axis))
+    y = rule.vectors(group.act(to_base, points.coords))
+    if method == "weighted_frame":
+        found = poses.weighted(y, points.mask, rule.reflects, anchors)
+    else:
+        find = {"frame": poses.principal, "canonical": poses.canonical, "local_frame": poses.local}
+        found = find[method](y, points.mask, rule.reflects)
+    base = jnp.expand_dims(base, (axis, axis + 1))
+    return Frames(group.compose(base, rule.embed(found.rotations)), found.weights)
+
+
+# --- rules -------------------------------------------------------------------------------------
+
+
+def centroid(points: PointSet) -> Float[Array, "*b d"]:
+    """The mean of the real points."""
+    return masking.masked_mean(points.coords, points.mask[..., None], axis=-2)
+
+
+def _rotations(group: Group, reflects: bool) -> FrameRule:
+    """Of a group of rotations: the origin stays."""
+
+    def normalise(points: PointSet) -> Array:
+        return group.identity(points.mask.shape[:-1], points.coords.dtype)
+
+    return FrameRule(normalise, lambda y: y, group.from_matrix, reflects)
+
+
+def _motions(group: Group, reflects: bool) -> FrameRule:
+    """Of a group of rotations and translations."""
+
+    def embed(rotation: Array) -> Array:
+        size = group.matrix_dim
+        edge = size - rotation.shape[-1]
+        padding = [(0, 0)] * (rotation.ndim - 2) + [(0, edge)] * 2
+        corner = jnp.zeros((size, size), rotation.dtype).at[-1, -1].set(1)
+        return group.from_matrix(jnp.pad(rotation, padding) + corner)
+
+    def normalise(points: PointSet) -> Array:
+        return group.section(centroid(points))
+
+    return FrameRule(normalise, lambda y: y, embed, reflects)
+
+
+for _kind, _rule, _reflects in (
+    (SO3, _rotations, False), (O2, _rotations, True), (O3, _rotations, True),
+    (SE2, _motions, False), (SE3, _motions, False), (E2, _motions, True), (E3, _motions, True),
+):  # fmt: skip
+    register_frames(_kind, lambda group, rule=_rule, reflects=_reflects: rule(group, reflects))
