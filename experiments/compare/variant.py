@@ -33,7 +33,7 @@ class Variant:
     name: str
     group: lj.groups.Group
     lift_method: LiftMethod = "random"
-    lift_samples: int = 1
+    lift_samples: int | None = None
     pair_embedding: EmbeddingName | PairEmbedding = "log"
     augment: Motion = unmoved
 

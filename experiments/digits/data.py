@@ -2,7 +2,7 @@
 
 1,797 images of 8 x 8 pixels, ink from 0 to 16, by 43 writers. Every pixel with ink is a point, 33
 of them on average and at most 42; none is left out. Coordinates are measured from the centroid of
-the ink in units of 4 pixels, y upwards; the value of a point is its ink, from 0 to 1.
+the ink in pixels, y upwards; the value of a point is its ink, from 0 to 1.
 
 Source: Alpaydin and Kaynak, Optical recognition of handwritten digits (UCI, 1998), the test part,
 by `sklearn.datasets.load_digits`.
@@ -17,6 +17,13 @@ import numpy as np
 import lie_jax as lj
 from experiments.compare.comparison import Examples
 from lie_jax.groups import rxso2
+
+Motion = tuple[np.ndarray, np.ndarray]
+"""An angle and a factor for each cloud."""
+
+SCALES = (0.7, 1.4)
+SHOWN = (2, 6, 7)
+TURNS = np.arange(6) * np.pi / 3
 
 POINTS = 42
 """Most pixels with ink in an image."""
@@ -46,7 +53,7 @@ def point_sets(images: np.ndarray) -> lj.PointSet:
     n = len(images)
     ink = images.reshape(n, 64) / 16
     row, column = np.divmod(np.arange(64), 8)
-    place = np.stack([column, -row], axis=-1) / 4.0
+    place = np.stack([column, -row], axis=-1).astype(float)
     centroid = ink @ place / ink.sum(1, keepdims=True)
     first = np.argsort(ink == 0, axis=1, kind="stable")[:, :POINTS]
     values = np.take_along_axis(ink, first, axis=1)
@@ -71,10 +78,10 @@ def move(points: lj.PointSet, angle: np.ndarray, scale: np.ndarray) -> lj.PointS
     return dataclasses.replace(points, coords=rxso2.act(g[:, None], points.coords))
 
 
-def motions(seed: int, count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Angles and scales of each test set: uniform in [0, 2 pi) and [0.7, 1.4]."""
+def test_motions(seed: int, count: int) -> dict[str, Motion]:
+    """The motion of each test set: an angle in [0, 2 pi), a factor in [0.7, 1.4]."""
     rng = np.random.default_rng((seed, 1))
-    angle, scale = rng.uniform(0, 2 * np.pi, count), rng.uniform(0.7, 1.4, count)
+    angle, scale = rng.uniform(0, 2 * np.pi, count), rng.uniform(*SCALES, count)
     none, one = np.zeros(count), np.ones(count)
     return {
         "upright": (none, one),
@@ -82,6 +89,25 @@ def motions(seed: int, count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "scaled": (none, scale),
         "both": (angle, scale),
     }
+
+
+def group_motions(seed: int, count: int) -> dict[str, list[Motion]]:
+    """Several motions by elements of each symmetry, under which an exact network is constant."""
+    rng = np.random.default_rng((seed, 2))
+    none, one = np.zeros(count), np.ones(count)
+    return {
+        "eighth turns": [(none + k * np.pi / 4, one) for k in range(1, 8)],
+        "rotations": [(rng.uniform(0, 2 * np.pi, count), one) for _ in range(7)],
+        "scalings": [(none, rng.uniform(*SCALES, count)) for _ in range(7)],
+    }
+
+
+def shown(test: Examples) -> lj.PointSet:
+    """The clouds of the picture: for each digit of ``SHOWN`` its first image, at ``TURNS``."""
+    digits = np.asarray(test.targets)
+    rows = np.repeat([np.flatnonzero(digits == digit)[0] for digit in SHOWN], len(TURNS))
+    points = jax.tree.map(lambda x: x[rows], test.points)
+    return move(points, np.tile(TURNS, len(SHOWN)), np.ones(len(rows)))
 
 
 def take(examples: Examples, count: int) -> Examples:
