@@ -1,7 +1,5 @@
 """``compare NAME``, and ``resume NAME`` and ``report NAME`` of its runs."""
 
-import dataclasses
-
 import tyro
 from rich.console import Console
 
@@ -61,7 +59,8 @@ def _settings(comparison: Comparison, folder: training.RunFolder) -> Settings:
     config = folder.config()
     if folder.path.resolve().parent.name != f"compare-{comparison.name}":
         raise ValueError(f"{folder.path} must be a run of compare {comparison.name}")
-    return Settings(**config | {"variants": tuple(config["variants"])})
+    config["variants"] = tuple(config["variants"])  # JSON has lists only
+    return Settings(**config)
 
 
 def _finish(comparison: Comparison, settings: Settings, folder: training.RunFolder) -> None:

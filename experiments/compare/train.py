@@ -67,6 +67,7 @@ class Network:
     def __init__(self, variant: Variant, task: Task, settings: Settings):
         self.variant, self.task, self.settings = variant, task, settings
         self._apply, self._params = lj.functional(variant.build(task.config, settings.seed))
+        self._test, _ = lj.functional(variant.build_for_test(task.config, settings.seed))
         self._edges = bucket_edges(sizes(task.train.points), settings.buckets)[:-1]
         self._edges += (task.train.points.mask.shape[1],)
 
@@ -84,9 +85,7 @@ class Network:
         )
         optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
         step = training.make_train_step(self._loss, optimizer, ema_decay=settings.ema_decay)
-        batches = Batches(
-            sizes(data.points), settings.batch_size, self._edges, seed=settings.seed
-        )
+        batches = Batches(sizes(data.points), settings.batch_size, self._edges, seed=settings.seed)
         state = training.fit(
             training.create_state(self._params, optimizer),
             step=step,
@@ -133,6 +132,6 @@ class Network:
         # One function for all calls: `lie_jax.training.predict` compiles once for each.
         def apply(variables, data: Examples, batch: Batch):
             params, key = variables
-            return self._apply(params, gather(data, batch).points, key=key)
+            return self._test(params, gather(data, batch).points, key=key)
 
         return apply

@@ -9,6 +9,7 @@ by `sklearn.datasets.load_digits`.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,8 @@ Motion = tuple[np.ndarray, np.ndarray]
 SCALES = (0.7, 1.4)
 SHOWN = (2, 6, 7)
 TURNS = np.arange(6) * np.pi / 3
+KINDS = ("eighth turns", "rotations", "scalings")
+"""Of motions under which the change of the output is measured, see `group_motions`."""
 
 POINTS = 42
 """Most pixels with ink in an image."""
@@ -33,7 +36,7 @@ def load(seed: int, train_size: int, test_size: int) -> tuple[Examples, Examples
     """Two disjoint parts of the images, in an order drawn from the seed."""
     from sklearn.datasets import load_digits
 
-    data = load_digits()
+    data: Any = load_digits()
     order = np.random.default_rng(seed).permutation(len(data.target))
     if train_size + test_size > len(order):
         raise ValueError(
@@ -95,11 +98,12 @@ def group_motions(seed: int, count: int) -> dict[str, list[Motion]]:
     """Several motions by elements of each symmetry, under which an exact network is constant."""
     rng = np.random.default_rng((seed, 2))
     none, one = np.zeros(count), np.ones(count)
-    return {
-        "eighth turns": [(none + k * np.pi / 4, one) for k in range(1, 8)],
-        "rotations": [(rng.uniform(0, 2 * np.pi, count), one) for _ in range(7)],
-        "scalings": [(none, rng.uniform(*SCALES, count)) for _ in range(7)],
-    }
+    motions = (
+        [(none + k * np.pi / 4, one) for k in range(1, 8)],
+        [(rng.uniform(0, 2 * np.pi, count), one) for _ in range(7)],
+        [(none, rng.uniform(*SCALES, count)) for _ in range(7)],
+    )
+    return dict(zip(KINDS, motions, strict=True))
 
 
 def shown(test: Examples) -> lj.PointSet:

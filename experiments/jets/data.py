@@ -1,15 +1,15 @@
 """Synthetic jets of 8 to 16 pions, of two kinds that only the pions' relative motion tells apart.
 
 *One prong*: a cluster sheds its pions one by one. *Two prongs*: a heavy particle decays to two
-clusters, which shed theirs; from 15 to 50 % of the energy that is free to move the pions stays in
-the clusters, the rest drives them apart. Every decay is into two, isotropic in the rest frame of
-what decays, and a cluster divides its kinetic energy as sorted uniform numbers would. Number of
-pions and energy in the rest frame have the same distribution for both kinds, so neither count nor
+clusters, which shed theirs; 15 to 50 % of the energy beyond the pions' masses stays in the
+clusters, the rest drives them apart. Every decay is into two, isotropic in the rest frame of what
+decays, and a cluster divides its kinetic energy as sorted uniform numbers would. Number of pions
+and energy in the rest frame have the same distribution for both kinds, so that neither count nor
 mass of a jet tells its kind. In the laboratory a jet moves with a rapidity below 0.3 in a random
 direction.
 
-Four-momenta are (E, px, py, pz) in units of `UNIT` GeV. Nothing of the data is invariant by itself:
-the difference between kinds is, because decays know nothing of the laboratory.
+Four-momenta are (E, px, py, pz) in units of `UNIT`. What makes a jet one kind or the other is
+invariant, because decays know nothing of the laboratory.
 """
 
 import functools
@@ -25,7 +25,8 @@ from lie_jax.typing import Array, PRNGKey
 
 PION = 0.14
 """Mass in GeV."""
-UNIT = 0.5
+UNIT = PION
+"""Of momenta, in GeV."""
 FEWEST, MOST = 8, 16
 KINETIC = (1.5, 4.0)
 """Energy of a jet at rest beyond the pions' masses, in GeV."""

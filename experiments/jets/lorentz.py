@@ -37,9 +37,7 @@ def directions(key: PRNGKey, shape: tuple[int, ...], dtype=jnp.float32) -> Float
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def random_transformations(
-    key: PRNGKey, rapidity: Float[Array, "*b"]
-) -> Float[Array, "*b 4 4"]:
+def random_transformations(key: PRNGKey, rapidity: Float[Array, "*b"]) -> Float[Array, "*b 4 4"]:
     """Boosts of the given rapidities in random directions, after random rotations."""
     shape, dtype = rapidity.shape, rapidity.dtype
     rotation_key, direction_key = jax.random.split(key)

@@ -32,7 +32,9 @@ def report(arguments: list[str]) -> None:
     """Prints the table and draws the plots of a finished run."""
     from experiments.qm9.report import show
 
-    folder = run_folder(arguments, "report qm9", "Show the table and draw the plots of a finished run.")
+    folder = run_folder(
+        arguments, "report qm9", "Show the table and draw the plots of a finished run."
+    )
     folder.config()
     show(folder)
 
