@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.fused.componentwise import broadcast_components, componentwise
-from lie_jax.geometry.pairs import EmbeddingName, LazyPairs, PairEmbedding, embed_pairs
+from lie_jax.geometry.embeddings import EmbeddingName, PairEmbedding
+from lie_jax.geometry.pairs import LazyPairs, embed_pairs
 from lie_jax.groups import Group
 from lie_jax.typing import Array, Float
 

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from lie_jax.attention.activations import ACTIVATIONS
 from lie_jax.attention.config import AttentionConfig
 from lie_jax.attention.scores import ScoreWeights
-from lie_jax.geometry.pairs import LazyPairs, resolve_embedding
+from lie_jax.geometry.embeddings import resolve_embedding
+from lie_jax.geometry.pairs import LazyPairs
 from lie_jax.masking import masked_mean
 from lie_jax.typing import Array, Float, unchecked
 

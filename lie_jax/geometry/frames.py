@@ -118,33 +118,41 @@ def centroid(points: PointSet) -> Float[Array, "*b d"]:
     return masking.masked_mean(points.coords, points.mask[..., None], axis=-2)
 
 
-def _rotations(group: Group, reflects: bool) -> FrameRule:
-    """Of a group of rotations: the origin stays."""
+def frames_of_rotations(*, reflects: bool) -> Callable[[Group], FrameRule]:
+    """The rule of groups of rotations about the origin, whose matrices are d x d."""
 
-    def normalise(points: PointSet) -> Array:
-        return group.identity(points.mask.shape[:-1], points.coords.dtype)
+    def rule(group: Group) -> FrameRule:
+        def normalise(points: PointSet) -> Array:
+            return group.identity(points.mask.shape[:-1], points.coords.dtype)
 
-    return FrameRule(normalise, lambda y: y, group.from_matrix, reflects)
+        return FrameRule(normalise, lambda y: y, group.from_matrix, reflects)
 
-
-def _motions(group: Group, reflects: bool) -> FrameRule:
-    """Of a group of rotations and translations."""
-
-    def embed(rotation: Array) -> Array:
-        size = group.matrix_dim
-        edge = size - rotation.shape[-1]
-        padding = [(0, 0)] * (rotation.ndim - 2) + [(0, edge)] * 2
-        corner = jnp.zeros((size, size), rotation.dtype).at[-1, -1].set(1)
-        return group.from_matrix(jnp.pad(rotation, padding) + corner)
-
-    def normalise(points: PointSet) -> Array:
-        return group.section(centroid(points))
-
-    return FrameRule(normalise, lambda y: y, embed, reflects)
+    return rule
 
 
-for _kind, _rule, _reflects in (
-    (SO3, _rotations, False), (O2, _rotations, True), (O3, _rotations, True),
-    (SE2, _motions, False), (SE3, _motions, False), (E2, _motions, True), (E3, _motions, True),
-):  # fmt: skip
-    register_frames(_kind, lambda group, rule=_rule, reflects=_reflects: rule(group, reflects))
+def frames_of_motions(*, reflects: bool) -> Callable[[Group], FrameRule]:
+    """The rule of groups of rotations and translations, whose section is the translation."""
+
+    def rule(group: Group) -> FrameRule:
+        def embed(rotation: Array) -> Array:
+            size = group.matrix_dim
+            edge = size - rotation.shape[-1]
+            padding = [(0, 0)] * (rotation.ndim - 2) + [(0, edge)] * 2
+            corner = jnp.zeros((size, size), rotation.dtype).at[-1, -1].set(1)
+            return group.from_matrix(jnp.pad(rotation, padding) + corner)
+
+        def normalise(points: PointSet) -> Array:
+            return group.section(centroid(points))
+
+        return FrameRule(normalise, lambda y: y, embed, reflects)
+
+    return rule
+
+
+register_frames(SO3, frames_of_rotations(reflects=False))
+register_frames(O2, frames_of_rotations(reflects=True))
+register_frames(O3, frames_of_rotations(reflects=True))
+register_frames(SE2, frames_of_motions(reflects=False))
+register_frames(SE3, frames_of_motions(reflects=False))
+register_frames(E2, frames_of_motions(reflects=True))
+register_frames(E3, frames_of_motions(reflects=True))

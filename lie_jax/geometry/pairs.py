@@ -5,76 +5,15 @@ where the invariance of the whole network comes from.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
+from lie_jax.geometry.embeddings import EmbeddingName, PairEmbedding, resolve_embedding
 from lie_jax.groups import Group
 from lie_jax.numerics import tanhc
 from lie_jax.points import LiftedSet
-from lie_jax.typing import Array, Bool, Float, Int, Validated, unchecked
-
-
-@dataclasses.dataclass(frozen=True)
-class PairEmbedding:
-    """A map from a pair's group element to real location features.
-
-    Args:
-        name: how it is called in messages and configs.
-        size: number of features it gives for a group.
-        embed: ``embed(group, element)``, (\\*b, g) -> (\\*b, f).
-        is_additive: whether ``embed(g^-1 h) = embed(h) - embed(g)`` for all g and h of a group.
-            Linear maps of the features are then computed per point instead of per pair.
-    """
-
-    name: str
-    size: Callable[[Group], int]
-    embed: Callable[[Group, Array], Array]
-    is_additive: Callable[[Group], bool] = lambda _: False
-
-
-def _log_and_component(group: Group, element: Array) -> Array:
-    log = group.log(element)
-    if group.component_dim == 0:
-        return log
-    return jnp.concatenate([log, group.component(element)], axis=-1)
-
-
-def _flat_matrix(group: Group, element: Array) -> Array:
-    matrix = group.to_matrix(element)
-    return matrix.reshape((*matrix.shape[:-2], -1))
-
-
-LOG = PairEmbedding(
-    "log",
-    lambda group: group.algebra_dim + group.component_dim,
-    _log_and_component,
-    lambda group: group.log_is_additive and group.component_dim == 0,
-)
-"""Log coordinates as published, with the component's label where the group has several."""
-
-MATRIX = PairEmbedding("matrix", lambda group: group.matrix_dim**2, _flat_matrix)
-"""Entries of the matrix: smooth on the whole group, where log has a branch."""
-
-EmbeddingName = Literal["log", "matrix"]
-_NAMED: dict[str, PairEmbedding] = {"log": LOG, "matrix": MATRIX}
-
-
-def resolve_embedding(embedding: Validated[EmbeddingName | PairEmbedding]) -> PairEmbedding:
-    """The embedding of that name, or the user's own.
-
-    Raises:
-        ValueError: unknown name.
-    """
-    if isinstance(embedding, PairEmbedding):
-        return embedding
-    if embedding not in _NAMED:
-        raise ValueError(
-            f"pair_embedding must be one of {tuple(_NAMED)} or a PairEmbedding, got {embedding!r}"
-        )
-    return _NAMED[embedding]
+from lie_jax.typing import Array, Bool, Float, Int, unchecked
 
 
 def feature_dim(group: Group, embedding: EmbeddingName | PairEmbedding = "log") -> int:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lie_jax.groups.point_groups import point_group
 from lie_jax.numerics import atanc, cos_theta, safe_norm, sinc, unit_vector
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
@@ -153,13 +154,21 @@ def haar(key: PRNGKey, shape: Shape, dtype) -> Float[Array, "*b 4"]:
 _PSI = 1.533751168755204288118041
 
 
+_GROUP_OF_ORDER = {4: "D2", 12: "T", 24: "O", 60: "I"}
+
+
 def grid(count: int, dtype) -> Float[Array, "s 4"]:
     """``count`` rotations spread nearly evenly over SO(3), the identity first.
 
-    Super-Fibonacci spirals on the 3-sphere, turned as a whole so that the first is the identity.
+    For 4, 12, 24 and 60 the rotations of a regular body: their mean of a smooth function comes
+    nearer to its integral than that of any other rotations as many (the harmonics of degree 1, 2,
+    3 and 5 or less average to 0 exactly). Else super-Fibonacci spirals on the 3-sphere, turned as
+    a whole so that the first is the identity.
 
     Source: Alexa, "Super-Fibonacci spirals", CVPR 2022.
     """
+    if count in _GROUP_OF_ORDER:
+        return from_matrix(jnp.asarray(point_group(_GROUP_OF_ORDER[count], 3), dtype))
     s = np.arange(count) + 0.5
     r, R = np.sqrt(s / count), np.sqrt(1 - s / count)
     alpha, beta = 2 * math.pi * s / math.sqrt(2), 2 * math.pi * s / _PSI

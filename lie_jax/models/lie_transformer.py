@@ -24,7 +24,7 @@ from lie_jax.geometry import (
     PairEmbedding,
     PairSet,
 )
-from lie_jax.geometry.pairs import resolve_embedding
+from lie_jax.geometry.embeddings import resolve_embedding
 from lie_jax.geometry.sampling import check_key
 from lie_jax.groups import Group
 from lie_jax.nn.block import Block, BlockNorm

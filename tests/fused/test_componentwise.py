@@ -12,7 +12,8 @@ from jax.experimental.pallas import triton
 
 import lie_jax as lj
 from lie_jax.fused.componentwise import broadcast_components, componentwise, componentwise_vjp
-from lie_jax.geometry.pairs import bound_norm, resolve_embedding
+from lie_jax.geometry.embeddings import resolve_embedding
+from lie_jax.geometry.pairs import bound_norm
 from lie_jax.numerics import safe_norm
 
 # An inner jit takes no compiler's options, and conftest.py gives some to jax.jit.

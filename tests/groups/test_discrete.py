@@ -7,7 +7,7 @@ import pytest
 
 import lie_jax as lj
 from lie_jax.groups import E2, E3, O2, O3, SE2, SE3, SO2, SO3, Discrete, T
-from lie_jax.groups.discrete import point_group
+from lie_jax.groups.point_groups import point_group
 
 ORDERS = [
     ("C1", 2, 1), ("C8", 2, 8), ("D1", 2, 2), ("D4", 2, 8),

@@ -1,0 +1,70 @@
+"""Embeddings of pairs: what they contain, and that the smooth ones do not jump."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lie_jax import geometry
+from lie_jax.geometry.embeddings import resolve_embedding
+from lie_jax.groups import E2, E3, O3, SE2, SE3, SO2, SO3, Discrete, RxSO2, Scaling, Squeeze, T
+
+GROUPS = [SO2(), SE2(), RxSO2(), E2(), SO3(), O3(), SE3(), E3(), Discrete(SE2(), "C4")]
+SMOOTH = ["matrix", "circle", "harmonics"]
+
+
+def embedded(name, group, element):
+    return resolve_embedding(name).embed(group, element)
+
+
+@pytest.mark.parametrize("group", [*GROUPS, T(3), Scaling(2)], ids=str)
+@pytest.mark.parametrize("name", ["log", *SMOOTH])
+def test_sizes(group, name):
+    g = group.exp(jnp.ones((2, group.algebra_dim)))
+    assert embedded(name, group, g).shape == (2, resolve_embedding(name).size(group))
+
+
+@pytest.mark.parametrize("group", GROUPS[:-1], ids=str)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_smooth_embeddings_do_not_jump_at_half_a_turn(group, name):
+    turn = jnp.zeros(group.algebra_dim).at[int(isinstance(group, RxSO2))].set(math.pi)
+    beside = jnp.stack([turn * (1 - 1e-9), turn * (1 + 1e-9)])
+    jump = {n: float(jnp.abs(jnp.diff(embedded(n, group, group.exp(beside)), axis=0)).max())
+            for n in (name, "log")}  # fmt: skip
+    assert jump[name] < 1e-7 < 6 < jump["log"]
+
+
+@pytest.mark.parametrize("group", GROUPS[:-1], ids=str)
+def test_harmonics_tell_elements_apart(group, key):
+    g = group.exp(jax.random.normal(key, (6, group.algebra_dim)))
+    g = group.compose(g, group.stabiliser(key, (6,)))
+    features = embedded("circle", group, g)
+    apart = jnp.abs(features[:, None] - features).max(-1) + jnp.eye(6)
+    assert apart.min() > 1e-3
+
+
+def test_harmonics_of_degree_two_are_a_representation(key):
+    q = SO3().haar(key, (3,), jnp.float64)
+    a, b, ab = (embedded("harmonics", SO3(), x)[9:].reshape(5, 5)
+                for x in (q[0], q[1], SO3().compose(q[0], q[1])))  # fmt: skip
+    np.testing.assert_allclose(a @ b, ab, atol=1e-14)
+    np.testing.assert_allclose(a @ a.T, np.eye(5), atol=1e-14)
+
+
+def test_harmonics_in_the_plane():
+    angle = 0.7
+    got = embedded(geometry.harmonics(3), SO2(), SO2().exp(jnp.array([angle])))
+    wanted = [f(k * angle) for k in (1, 2, 3) for f in (math.cos, math.sin)]
+    np.testing.assert_allclose(got, wanted, atol=1e-15)
+    assert geometry.harmonics(3) is geometry.harmonics(3)
+
+
+def test_what_has_no_harmonics_is_named():
+    with pytest.raises(ValueError, match=r"harmonics are those of rotations .* Squeeze\(\)"):
+        geometry.feature_dim(Squeeze(), "harmonics")
+    with pytest.raises(ValueError, match="degree must be 1 or 2"):
+        geometry.feature_dim(SE3(), geometry.harmonics(3))
+    with pytest.raises(ValueError, match="degree must be at least 1"):
+        geometry.harmonics(0)
