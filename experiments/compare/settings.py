@@ -32,7 +32,7 @@ class Settings:
     seed: int = 0
     """Of data, initial weights, order, augmentation and lifts."""
     quick: bool = False
-    """A minute instead of ten, to see it run: few steps, few examples, poor results."""
+    """A minute or two instead of ten, to see it run: few steps, poor results."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

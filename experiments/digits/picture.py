@@ -16,7 +16,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import Patch
 
-COLOURS = {"none": GREY, "C8": GREEN, "SO(2)": BLUE, "R*xSO(2)": ORANGE}
+COLOURS = {"none": GREY, "C8": GREEN, "SO2": BLUE, "RxSO2": ORANGE}
 SETS = {
     "upright": "upright",
     "rotated": "rotated",

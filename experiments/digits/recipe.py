@@ -14,13 +14,12 @@ from experiments.digits import data
 from experiments.digits.picture import draw
 from lie_jax.groups import SO2, Discrete, RxSO2, Trivial
 
-
 # "circle", cos and sin of the angle between two points, has no jump at a half turn, as "log" has.
 VARIANTS = (
     Variant("none", Trivial(2)),
     Variant("C8", Discrete(SO2(), "C8")),
-    Variant("SO(2)", SO2(), pair_embedding="circle"),
-    Variant("R*xSO(2)", RxSO2(), pair_embedding="circle"),
+    Variant("SO2", SO2(), pair_embedding="circle"),
+    Variant("RxSO2", RxSO2(), pair_embedding="circle"),
 )
 NAMES = tuple(variant.name for variant in VARIANTS)
 

@@ -19,11 +19,11 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 COLOURS = {
-    "T(4)": GREY,
-    "T(4), augmented": GREEN,
-    "Lorentz, 1 random lift": ORANGE,
-    "Lorentz, 2 random lifts": PURPLE,
-    "Lorentz, frames": BLUE,
+    "T4": GREY,
+    "T4-augmented": GREEN,
+    "Lorentz-random-1": ORANGE,
+    "Lorentz-random-2": PURPLE,
+    "Lorentz-frame": BLUE,
 }
 KINDS = ("one prong", "two prongs")
 

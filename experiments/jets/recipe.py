@@ -34,8 +34,8 @@ def augment(key: PRNGKey, points: lj.PointSet) -> lj.PointSet:
 
 
 VARIANTS = (
-    Variant("T(4)", T(4)),
-    Variant("T(4), augmented", T(4), augment=augment),
+    Variant("T4", T(4)),
+    Variant("T4-augmented", T(4), augment=augment),
 )
 NAMES = tuple(variant.name for variant in VARIANTS)
 

@@ -55,8 +55,8 @@ def draw(results: Mapping[str, Result], settings: Settings, path: Path) -> None:
 
 def _colour(name: str) -> str:
     """By how the rotations are brought in."""
-    if "frames" in name:
-        return BLUE
-    if "random" in name:
-        return ORANGE
-    return GREEN if "C4" in name or "O" in name else GREY
+    if name.startswith("T3"):
+        return GREY
+    if name.startswith("SE3"):
+        return BLUE if "frame" in name else ORANGE
+    return GREEN

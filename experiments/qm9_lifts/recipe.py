@@ -17,15 +17,15 @@ from lie_jax.groups import SE3, Discrete, T
 from lie_jax.typing import Array, PRNGKey
 
 VARIANTS = (
-    Variant("T(3)", T(3)),
-    Variant("T(3), augmented", T(3), augment=training.random_rotation),
-    Variant("SE(3), 1 random lift", SE3(), lift_samples=1),
-    Variant("SE(3), 2 random lifts", SE3(), lift_samples=2),
-    Variant("SE(3), frames", SE3(), lift_method="frame"),
-    Variant("SE(3), weighted frames", SE3(), lift_method="weighted_frame", lift_samples=2),
-    Variant("C4, all 4 lifts", Discrete(SE3(), "C4"), lift_method="all"),
+    Variant("T3", T(3)),
+    Variant("T3-augmented", T(3), augment=training.random_rotation),
+    Variant("SE3-random-1", SE3(), lift_samples=1),
+    Variant("SE3-random-2", SE3(), lift_samples=2),
+    Variant("SE3-frame", SE3(), lift_method="frame"),
+    Variant("SE3-weighted-frame", SE3(), lift_method="weighted_frame", lift_samples=2),
+    Variant("C4-all", Discrete(SE3(), "C4"), lift_method="all"),
     Variant(
-        "O, 2 of 24 lifts, all in tests",
+        "O-all-in-tests",
         Discrete(SE3(), "O"),
         lift_samples=2,
         test_lift_method="all",
