@@ -18,7 +18,7 @@ from experiments.compare.settings import Settings
 from experiments.compare.variant import Variant
 from lie_jax import training
 from lie_jax.data import Batch, Batches, bucket_edges
-from lie_jax.typing import PRNGKey
+from lie_jax.typing import PRNGKey, unchecked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,19 @@ def gather(examples: Examples, batch: Batch) -> Examples:
     """The examples of a batch, cut to its padded size; runs on the device, under jit."""
     points = jax.tree.map(lambda x: x[batch.indices, : batch.size], examples.points)
     return Examples(points, examples.targets[batch.indices])
+
+
+@jax.tree_util.register_dataclass
+@unchecked
+@dataclasses.dataclass(frozen=True)
+class CloudBatch(Batch):
+    """A batch that holds its clouds, so that a program does not depend on how many others exist.
+
+    Args:
+        points: (b, size).
+    """
+
+    points: lj.PointSet = dataclasses.field(kw_only=True)
 
 
 def sizes(points: lj.PointSet) -> np.ndarray:
@@ -102,10 +115,10 @@ class Network:
     def predict(self, points: lj.PointSet, key: PRNGKey | None = None) -> np.ndarray:
         """Outputs (n, o); the key draws the lifts where any are drawn, that of the seed if None."""
         key = jax.random.key(self.settings.seed) if key is None else key
-        examples = Examples(points, jnp.zeros(len(points.mask)))
-        batches = Batches(sizes(points), self.settings.batch_size, self._edges)
+        points = jax.tree.map(np.asarray, points)
+        batches = Batches(sizes(points), self.settings.batch_size, self._edges).epoch()
         rows, outputs = training.predict(
-            self._predict_batch, (self._params, key), examples, batches.epoch()
+            self._predict_batch, (self._params, key), None, (_cut(points, b) for b in batches)
         )
         return outputs[np.argsort(rows)]
 
@@ -130,8 +143,14 @@ class Network:
     @functools.cached_property
     def _predict_batch(self) -> Any:
         # One function for all calls: `lie_jax.training.predict` compiles once for each.
-        def apply(variables, data: Examples, batch: Batch):
+        def apply(variables, data: None, batch: CloudBatch):
+            del data
             params, key = variables
-            return self._test(params, gather(data, batch).points, key=key)
+            return self._test(params, batch.points, key=key)
 
         return apply
+
+
+def _cut(points: lj.PointSet, batch: Batch) -> CloudBatch:
+    own = jax.tree.map(lambda x: x[batch.indices, : batch.size], points)
+    return CloudBatch(batch.indices, batch.mask, batch.size, points=own)
