@@ -15,9 +15,8 @@ from typing import Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 
-from lie_jax import masking
 from lie_jax.geometry import poses
-from lie_jax.groups import E2, E3, O2, O3, SE2, SE3, SO3, Group
+from lie_jax.groups import Group
 from lie_jax.points import PointSet
 from lie_jax.typing import Array, Float, Validated
 
@@ -54,15 +53,15 @@ class FrameRule:
     reflects: bool
 
 
-_RULES: dict[type[Group], Callable[[Group], FrameRule]] = {}
+_RULES: dict[type[Group] | Group, Callable[[Group], FrameRule]] = {}
 
 
-def register_frames(kind: type[Group], rule: Callable[[Group], FrameRule]) -> None:
-    """Makes the frame methods of `lie_jax.lift` known for a class of groups.
+def register_frames(kind: type[Group] | Group, rule: Callable[[Group], FrameRule]) -> None:
+    """Makes the frame methods of `lie_jax.lift` known for a group or a class of groups.
 
     Args:
-        kind: the class.
-        rule: gives the rule of one of its groups.
+        kind: the group, or the class.
+        rule: gives the rule of the group, or of one of the class's.
     """
     _RULES[kind] = rule
 
@@ -89,9 +88,9 @@ def cloud_frames(
         raise ValueError(
             f"cloud_frames: method must be one of {get_args(FrameMethod)}, got {method!r}"
         )
-    make_rule = _RULES.get(type(group))
+    make_rule = _RULES.get(group, _RULES.get(type(group)))
     if make_rule is None:
-        known = ", ".join(kind.__name__ for kind in _RULES)
+        known = ", ".join(k.__name__ if isinstance(k, type) else str(k) for k in _RULES)
         raise NotImplementedError(
             f"cloud_frames: no frames are known for {group}, only for {known}; add yours with "
             "geometry.register_frames, or lift with geometry.lift_in_frames"
@@ -108,51 +107,3 @@ def cloud_frames(
         found = find[method](y, points.mask, rule.reflects)
     base = jnp.expand_dims(base, (axis, axis + 1))
     return Frames(group.compose(base, rule.embed(found.rotations)), found.weights)
-
-
-# --- rules -------------------------------------------------------------------------------------
-
-
-def centroid(points: PointSet) -> Float[Array, "*b d"]:
-    """The mean of the real points."""
-    return masking.masked_mean(points.coords, points.mask[..., None], axis=-2)
-
-
-def frames_of_rotations(*, reflects: bool) -> Callable[[Group], FrameRule]:
-    """The rule of groups of rotations about the origin, whose matrices are d x d."""
-
-    def rule(group: Group) -> FrameRule:
-        def normalise(points: PointSet) -> Array:
-            return group.identity(points.mask.shape[:-1], points.coords.dtype)
-
-        return FrameRule(normalise, lambda y: y, group.from_matrix, reflects)
-
-    return rule
-
-
-def frames_of_motions(*, reflects: bool) -> Callable[[Group], FrameRule]:
-    """The rule of groups of rotations and translations, whose section is the translation."""
-
-    def rule(group: Group) -> FrameRule:
-        def embed(rotation: Array) -> Array:
-            size = group.matrix_dim
-            edge = size - rotation.shape[-1]
-            padding = [(0, 0)] * (rotation.ndim - 2) + [(0, edge)] * 2
-            corner = jnp.zeros((size, size), rotation.dtype).at[-1, -1].set(1)
-            return group.from_matrix(jnp.pad(rotation, padding) + corner)
-
-        def normalise(points: PointSet) -> Array:
-            return group.section(centroid(points))
-
-        return FrameRule(normalise, lambda y: y, embed, reflects)
-
-    return rule
-
-
-register_frames(SO3, frames_of_rotations(reflects=False))
-register_frames(O2, frames_of_rotations(reflects=True))
-register_frames(O3, frames_of_rotations(reflects=True))
-register_frames(SE2, frames_of_motions(reflects=False))
-register_frames(SE3, frames_of_motions(reflects=False))
-register_frames(E2, frames_of_motions(reflects=True))
-register_frames(E3, frames_of_motions(reflects=True))

@@ -22,9 +22,17 @@ def feature_dim(group: Group, embedding: EmbeddingName | PairEmbedding = "log") 
 
 
 def pair_elements(
-    group: Group, queries: Float[Array, "*b q g"], keys: Float[Array, "*b k g"]
-) -> Float[Array, "*b q k g"]:
-    """``inverse(g_query) @ g_key`` for every query and key."""
+    group: Group, queries: Float[Array, "..."], keys: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """``inverse(g_query) @ g_key`` for every query and key.
+
+    Args:
+        group: the group.
+        queries, keys: (\\*b, q, \\*g) and (\\*b, k, \\*g), g being the group's element shape.
+
+    Returns:
+        (\\*b, q, k, \\*g).
+    """
     element_ndim = len(group.element_shape)
     inverse = jnp.expand_dims(group.inverse(queries), -element_ndim - 1)
     return group.compose(inverse, jnp.expand_dims(keys, -element_ndim - 2))
@@ -38,7 +46,7 @@ def bound_norm(a: Float[Array, "*b f"], bound: float) -> Float[Array, "*b f"]:
 
 def embed_pairs(
     group: Group,
-    elements: Float[Array, "*b g"],
+    elements: Float[Array, "..."],
     embedding: EmbeddingName | PairEmbedding,
     norm_bound: float | None,
 ) -> Float[Array, "*b f"]:
@@ -49,7 +57,7 @@ def embed_pairs(
 
 def location_features(
     group: Group,
-    elements: Float[Array, "*b q k g"],
+    elements: Float[Array, "..."],
     query_orbit: Float[Array, "*b q o"],
     key_orbit: Float[Array, "*b #q k o"],
     *,
@@ -60,7 +68,7 @@ def location_features(
 
     Args:
         group: the group.
-        elements: ``inverse(g_query) @ g_key``.
+        elements: ``inverse(g_query) @ g_key``, (\\*b, q, k, \\*g).
         query_orbit: (\\*b, q, orbit_dim).
         key_orbit: (\\*b, q or 1, k, orbit_dim).
         embedding: see `PairEmbedding`; ``"log"`` as published.
@@ -138,8 +146,8 @@ class LazyPairs:
 
     def features(
         self,
-        queries: Float[Array, "*b q g"],
-        keys: Float[Array, "*b k g"],
+        queries: Float[Array, "..."],
+        keys: Float[Array, "..."],
     ) -> Float[Array, "*b q k f"]:
         """The embedded elements of some pairs, without orbit coordinates.
 

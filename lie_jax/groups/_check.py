@@ -69,3 +69,11 @@ def float_dtype(dtype) -> jnp.dtype:
     if dtype is None:
         return jnp.zeros(()).dtype
     return jnp.promote_types(dtype, jnp.float32)
+
+
+def no_lift(group: Any, where: str) -> str:
+    """The message for a group of which it is not known how points lift."""
+    return (
+        f"{group}.{where}: it is not known how points lift to this group; say it with "
+        "lie_jax.groups.with_lift(group, section=..., orbit=..., stabiliser=...)"
+    )

@@ -37,6 +37,9 @@ class Group(abc.ABC):
     is_compact: ClassVar[bool] = False
     log_is_additive: ClassVar[bool] = False
     """Whether ``log(g h) = log(g) + log(h)`` for all elements: abelian, and nothing wraps."""
+    exp_is_surjective: ClassVar[bool] = True
+    """Whether exp reaches every element of the identity component. Where it does not, ``log`` is
+    NaN, and so is ``distance`` of two elements that far apart."""
 
     # --- sizes -----------------------------------------------------------------------------
 
@@ -69,6 +72,11 @@ class Group(abc.ABC):
     def component_dim(self) -> int:
         """Size of ``component(g)``; 0 for a connected group."""
         return 0
+
+    @property
+    def has_lift(self) -> bool:
+        """Whether points can be lifted: section, orbit and samples of the stabiliser exist."""
+        return True
 
     @property
     def has_stabiliser(self) -> bool:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lie_jax.groups import _check
-from lie_jax.groups.base import Group
+from lie_jax.groups._of_parent import OfParent
 from lie_jax.groups.orthogonal import E2, E3, O2, O3
 from lie_jax.groups.point_groups import point_group
 from lie_jax.groups.se2 import SE2
@@ -24,12 +24,12 @@ from lie_jax.groups.so3 import SO3
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
 _PARENTS = (SO2, O2, SE2, E2, SO3, O3, SE3, E3)
-# No element of a point group above keeps it, nor a plane of reflection holds it.
+# No element of a point group keeps this direction, and no plane of reflection holds it.
 _DIRECTION = (0.8412, 0.2391, 0.4850)
 
 
 @dataclasses.dataclass(frozen=True)
-class Discrete(Group):
+class Discrete(OfParent):
     """A point group, or its semidirect product with the translations.
 
     Args:
@@ -52,7 +52,6 @@ class Discrete(Group):
         TypeError: the parent is none of the eight.
     """
 
-    parent: Group
     point_group: str
 
     def __post_init__(self):
@@ -71,7 +70,7 @@ class Discrete(Group):
         return isinstance(self.parent, SO2 | O2 | SO3 | O3)
 
     @property
-    def is_compact(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_compact(self) -> bool:
         """A point group is, with translations it is not."""
         return self._is_alone
 
@@ -165,64 +164,6 @@ class Discrete(Group):
         with jax.ensure_compile_time_eval():
             return np.asarray(self.elements(dtype))
 
-    # --- the parent's ----------------------------------------------------------------------
-
-    @property
-    def algebra_dim(self) -> int:
-        return self.parent.algebra_dim
-
     @property
     def orbit_dim(self) -> int:
         return self.parent.space_dim if self._is_alone else 0
-
-    @property
-    def space_dim(self) -> int:
-        return self.parent.space_dim
-
-    @property
-    def element_shape(self) -> Shape:
-        return self.parent.element_shape
-
-    @property
-    def matrix_dim(self) -> int:
-        return self.parent.matrix_dim
-
-    @property
-    def component_dim(self) -> int:
-        return self.parent.component_dim
-
-    def identity(self, shape: Shape = (), dtype=None):
-        return self.parent.identity(shape, dtype)
-
-    def compose(self, g, h):
-        return self.parent.compose(g, h)
-
-    def inverse(self, g):
-        return self.parent.inverse(g)
-
-    def exp(self, a):
-        return self.parent.exp(a)
-
-    def adjoint(self, g):
-        return self.parent.adjoint(g)
-
-    def component(self, g):
-        return self.parent.component(g)
-
-    def act(self, g, x):
-        return self.parent.act(g, x)
-
-    def to_matrix(self, g):
-        return self.parent.to_matrix(g)
-
-    def from_matrix(self, matrix):
-        return self.parent.from_matrix(matrix)
-
-    def hat(self, a):
-        return self.parent.hat(a)
-
-    def vee(self, matrix):
-        return self.parent.vee(matrix)
-
-    def distance(self, g, h):
-        return self.parent.distance(g, h)

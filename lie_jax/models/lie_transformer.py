@@ -165,6 +165,7 @@ class LieTransformer(nnx.Module):
 
     Raises:
         TypeError: ``group`` is not a Group, for instance a class instead of an instance.
+        ValueError: the config needs logarithms, and not every element of ``group`` has one.
     """
 
     def __init__(self, config: LieTransformerConfig, *, group: Validated[Group], rngs: nnx.Rngs):
@@ -172,6 +173,8 @@ class LieTransformer(nnx.Module):
             raise TypeError(
                 f"LieTransformer: group must be a lie_jax.groups.Group such as T(3), got {group!r}"
             )
+        if not group.exp_is_surjective:
+            _check_needs_no_log(config, group)
         self.config = config
         self.group = group
         kwargs = {"dtype": config.dtype, "param_dtype": config.param_dtype, "rngs": rngs}
@@ -325,3 +328,17 @@ class LieTransformer(nnx.Module):
         per_point = jnp.mean(x.reshape(*shape, *x.shape[axis + 1 :]), axis=axis + 1)
         is_real = jnp.take(mask, jnp.arange(0, x.shape[axis], lifted.samples), axis=axis)
         return jnp.where(is_real, per_point, 0)
+
+
+def _check_needs_no_log(config: LieTransformerConfig, group: Group):
+    reason = f"not every element of {group} has a logarithm (exp_is_surjective is False)"
+    if config.pair_embedding == "log":
+        raise ValueError(
+            'LieTransformer: pair_embedding must not be "log", for '
+            f'{reason}: take pair_embedding="matrix"'
+        )
+    if config.neighbours.method in ("nearest", "ball"):
+        raise ValueError(
+            'LieTransformer: neighbours must have method "all" or "random", got '
+            f'"{config.neighbours.method}", whose distances are lengths of logarithms, and {reason}'
+        )

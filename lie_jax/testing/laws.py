@@ -9,7 +9,8 @@ import numpy as np
 from lie_jax.groups.base import Group
 from lie_jax.testing._compile import compiled_fast
 from lie_jax.testing._errors import apply_matrix, expm, largest_error, raise_broken, size
-from lie_jax.testing.signatures import transform_errors, wrong_shape
+from lie_jax.testing._points import PointSampler, normal_points
+from lie_jax.testing.signatures import stabiliser_samples, transform_errors, wrong_shape
 from lie_jax.testing.tolerances import tolerance
 from lie_jax.typing import Array, PRNGKey, Shape
 
@@ -22,15 +23,17 @@ def assert_group_laws(
     dtype=None,
     scale: float = 1.0,
     angle: float | None = None,
+    points: PointSampler | None = None,
 ) -> None:
     """The group obeys the laws of a Lie group that acts on space, at random elements.
 
     Checked are: identity, inverse, associativity; that the action is one; exp and log as
     inverses, in both orders; log of a conjugate against the adjoint; matrices as a faithful
-    representation whose generator is hat; vee; section, orbit and stabiliser; that distance is
-    left-invariant; finite first and second derivatives at random elements, at coinciding
-    elements, at the identity and at the origin of space; that jit equals eager, that vmap
-    equals a batch, and that shapes and dtypes are as documented.
+    representation whose generator is hat; vee; section, orbit and stabiliser (not where
+    ``group.has_lift`` is False); that distance is left-invariant; finite first and second
+    derivatives at random elements, at coinciding elements, at the identity and at the origin of
+    space; that jit equals eager, that vmap equals a batch, and that shapes and dtypes are as
+    documented.
 
     Elements are exp(a), moved to another component where there is one, with a normal of
     standard deviation ``scale``, shortened to keep the rotation angle (the largest imaginary
@@ -45,28 +48,55 @@ def assert_group_laws(
         angle: the rotation angle to stretch or shorten a to, where it rotates at all; pi minus
             a little tests the neighbourhood of log's branch. Within 1e-4 (float32, 1e-2) of pi
             only those laws are checked that hold on either branch.
+        points: draws points of space off the singular orbits, (key, shape, dtype) to
+            (\\*shape, d); of a standard normal if None.
 
     Raises:
         AssertionError: names every law that is broken.
     """
     dtype = jnp.zeros((), dtype).dtype
-    allowed = tolerance("laws", dtype)
     where = f"assert_group_laws({group}, shape={shape}, dtype={dtype.name})"
     if complaint := wrong_shape(group, shape, dtype):
         raise AssertionError(f"{where}: {complaint}")
+    errors = group_law_errors(
+        group, key=key, shape=shape, dtype=dtype, scale=scale, angle=angle, points=points
+    )
+    raise_broken(where, errors, tolerance("laws", dtype))
+
+
+def group_law_errors(
+    group: Group,
+    *,
+    key: PRNGKey,
+    shape: Shape = (5,),
+    dtype=None,
+    scale: float = 1.0,
+    angle: float | None = None,
+    points: PointSampler | None = None,
+) -> dict[str, float]:
+    """The error of every law that `assert_group_laws` checks, relative to the law's terms.
+
+    Args:
+        group, key, shape, dtype, scale, angle, points: see `assert_group_laws`.
+
+    Returns:
+        Law to error. That of "derivatives are finite" is 0 or NaN.
+    """
+    dtype = jnp.zeros((), dtype).dtype
     keys = jax.random.split(key, 4)
     # To stretch a nearly pure translation to a given angle would make it huge, so each sample
     # is the best of a few.
     tries = 1 if angle is None else 16
-    many, hats, stabiliser, x = compiled_fast(_samples, (0, 2, 3, 4))(
-        group, keys, shape, dtype, tries, scale
+    many, hats, stabiliser, x = compiled_fast(_samples, (0, 2, 3, 4, 6))(
+        group, keys, shape, dtype, tries, scale, points or normal_points(group)
     )
     a = _with_angle(group, many, hats, angle)
     errors = dict(compiled_fast(_laws)(group, a, stabiliser, x))
     errors |= compiled_fast(_derivative_laws)(group, keys[3], a, stabiliser, x)
     errors |= transform_errors(group, shape, dtype)
     on_branch = angle is not None and abs(angle) > math.pi - _margin(dtype)
-    raise_broken(where, errors, allowed, skip=_BRANCH_LAWS if on_branch else ())
+    skip = _BRANCH_LAWS if on_branch else ()
+    return {law: float(error) for law, error in errors.items() if law not in skip}
 
 
 def _margin(dtype) -> float:
@@ -84,11 +114,13 @@ _BRANCH_LAWS = (
 )
 
 
-def _samples(group: Group, keys, shape: Shape, dtype, tries: int, scale) -> tuple[Array, ...]:
+def _samples(
+    group: Group, keys, shape: Shape, dtype, tries: int, scale, points: PointSampler
+) -> tuple[Array, ...]:
     """Normal elements of the algebra, their matrices, stabilisers and points of space."""
     a = scale * jax.random.normal(keys[0], (tries, 3, *shape, group.algebra_dim), dtype)
-    stabiliser = group.stabiliser(keys[1], (4, *shape), dtype)
-    x = jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
+    stabiliser = stabiliser_samples(group, keys[1], (4, *shape), dtype)
+    x = points(keys[2], shape, dtype)
     return a, group.hat(a), stabiliser, x
 
 
@@ -112,7 +144,8 @@ def _with_angle(group: Group, a: Array, hats: Array, angle: float | None) -> Arr
 
 def _laws(group: Group, a: Array, stabiliser: Array, x: Array) -> dict[str, Array]:
     """The error of every law that needs no derivative, relative to the size of its terms."""
-    return _group_errors(group, a, stabiliser[:3], x) | _orbit_errors(group, a, stabiliser, x)
+    errors = _group_errors(group, a, stabiliser[:3], x)
+    return errors | (_orbit_errors(group, a, stabiliser, x) if group.has_lift else {})
 
 
 def _group_errors(group: Group, a: Array, component: Array, x: Array) -> dict[str, Array]:
@@ -147,7 +180,11 @@ def _group_errors(group: Group, a: Array, component: Array, x: Array) -> dict[st
     }  # fmt: skip
     m = dict(zip(elements, group.to_matrix(jnp.stack(list(elements.values()))), strict=True))
     back = group.to_matrix(group.from_matrix(jnp.stack([m["g"], m["h"], m["k"]])))
-    near, far, mirrored, equal = group.distance(jnp.stack([g, kg, h, g]), jnp.stack([h, kh, g, g]))
+    # Where exp does not reach all elements, the distance of two random ones may be NaN.
+    other, k_other = (h, kh) if group.exp_is_surjective else (g_plain, group.compose(k, g_plain))
+    near, far, mirrored, equal = group.distance(
+        jnp.stack([g, kg, other, g]), jnp.stack([other, k_other, g, g])
+    )
     act_one, act_gh, act_h = group.act(jnp.stack([one, gh, h]), x)
     labels = group.component(jnp.stack([g, h, gh, *plain]))
 
@@ -253,9 +290,9 @@ def _derivative_laws(
             group.adjoint(g),
             group.from_matrix(group.to_matrix(h)),
             group.act(g, x),
-            group.section(x),
-            group.orbit(x),
         ]
+        if group.has_lift:
+            values += [group.section(x), group.orbit(x)]
         return jnp.sum(jnp.stack([jnp.sum(jnp.sin(v)) for v in values]))
 
     def slope(at, along):
@@ -266,6 +303,8 @@ def _derivative_laws(
         return jnp.sum(jnp.stack([jnp.sum(v * 0) for v in (first, *second)]))
 
     g, h = group.compose(group.exp(a[:2]), component[:2])
+    if not group.exp_is_surjective:
+        h = group.compose(g, group.exp(a[1]))
     one = jnp.broadcast_to(group.identity((), a.dtype), g.shape)
     at = {
         "": (a[0], g, h, x),

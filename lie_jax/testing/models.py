@@ -98,6 +98,58 @@ def assert_padding_free(
     )
 
 
+def assert_gradients_finite(
+    function: Callable[[PointSet], Array], points: PointSet, *, key: PRNGKey
+) -> None:
+    """First and second derivatives of the outputs are finite where networks tend to have none.
+
+    At the points given, with all points of a cloud in one place, with all at the origin, and with
+    no real point at all. Nothing depends on absent points.
+
+    Args:
+        function: points to an array.
+        points: where to try it; coords (b, n, d).
+        key: of the directions of the derivatives.
+
+    Raises:
+        AssertionError: tells where a derivative is not finite, or an absent point's is not 0.
+    """
+    keys = jax.random.split(key, 3)
+    coords, values = points.coords, points.values
+    places = {
+        "": points,
+        " with coinciding points": dataclasses.replace(
+            points, coords=jnp.broadcast_to(coords[:, :1], coords.shape)
+        ),
+        " at the origin": dataclasses.replace(points, coords=jnp.zeros_like(coords)),
+        " without real points": dataclasses.replace(points, mask=jnp.zeros_like(points.mask)),
+    }
+    along = (
+        jax.random.normal(keys[0], coords.shape, coords.dtype),
+        jax.random.normal(keys[1], values.shape, values.dtype),
+    )
+
+    def derivatives(coords, values, mask):
+        def total(coords, values):
+            outputs = function(PointSet(coords, values, mask))
+            return jnp.sum(outputs * jax.random.normal(keys[2], outputs.shape, outputs.dtype))
+
+        def slope(*at):
+            return jax.jvp(total, at, along)[1]
+
+        return jax.grad(total, (0, 1))(coords, values), jax.grad(slope, (0, 1))(coords, values)
+
+    errors = {}
+    for name, place in places.items():
+        first, second = derivatives(place.coords, place.values, place.mask)
+        for order, found in (("first", first), ("second", second)):
+            finite = jnp.stack([jnp.sum(x * 0) for x in found])
+            errors[f"{order} derivatives are finite{name}"] = jnp.sum(finite)
+        absent = jnp.where(place.mask[..., None], 0, jnp.concatenate(first, axis=-1))
+        errors[f"absent points have no gradient{name}"] = jnp.max(jnp.abs(absent))
+    raise_broken("assert_gradients_finite", errors, 0)
+
+
 def _compare(where: str, kind: str, pairs: dict[str, tuple[Array, Array]]) -> None:
     errors = {
         name: largest_error(got, want, size(want, want.ndim)) for name, (got, want) in pairs.items()

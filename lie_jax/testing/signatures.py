@@ -7,12 +7,20 @@ import jax
 from lie_jax.groups.base import Group
 from lie_jax.testing._compile import compiled_fast
 from lie_jax.testing._errors import largest_error, size
-from lie_jax.typing import Array, Shape
+from lie_jax.typing import Array, PRNGKey, Shape
+
+
+def stabiliser_samples(group: Group, key: PRNGKey, shape: Shape, dtype) -> Array:
+    """Of a group whose lifts are not known, the identity."""
+    if group.has_lift:
+        return group.stabiliser(key, shape, dtype)
+    return group.identity(shape, dtype)
 
 
 def _maps(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
     """Every map of the group once, on one batch of arguments."""
-    return {
+    lift = {"section": group.section(x), "orbit": group.orbit(x)} if group.has_lift else {}
+    return lift | {
         "exp": group.exp(a),
         "log": group.log(g),
         "compose": group.compose(g, g),
@@ -20,13 +28,11 @@ def _maps(group: Group, a: Array, g: Array, x: Array) -> dict[str, Array]:
         "adjoint": group.adjoint(g),
         "component": group.component(g),
         "act": group.act(g, x),
-        "section": group.section(x),
-        "orbit": group.orbit(x),
         "to_matrix": group.to_matrix(g),
         "from_matrix": group.from_matrix(group.to_matrix(g)),
         "hat": group.hat(a),
         "vee": group.vee(group.hat(a)),
-        "distance": group.distance(g, group.section(x)),
+        "distance": group.distance(group.identity((), g.dtype), g),
     }
 
 
@@ -61,10 +67,12 @@ def wrong_shape(group: Group, shape: Shape, dtype) -> str | None:
         "distance": (),
     }
     wanted = {name: struct(*last) for name, last in lasts.items()}
+    if not group.has_lift:
+        del wanted["section"], wanted["orbit"]
     got = jax.eval_shape(partial(_maps, group), struct(*algebra), struct(*e), struct(*space))
     others = {
         "identity": (partial(group.identity, shape, dtype), ()),
-        "stabiliser": (lambda: group.stabiliser(key, shape, dtype), ()),
+        "stabiliser": (lambda: stabiliser_samples(group, key, shape, dtype), ()),
         "compose of a batch with one": (group.compose, (struct(*e), _one(*e, dtype=dtype))),
         "compose of one with a batch": (group.compose, (_one(*e, dtype=dtype), struct(*e))),
         "act on one point": (group.act, (struct(*e), _one(*space, dtype=dtype))),
@@ -73,8 +81,9 @@ def wrong_shape(group: Group, shape: Shape, dtype) -> str | None:
     for name, (function, args) in others.items():
         got[name] = jax.eval_shape(function, *args)
         wanted[name] = struct(*(space if name.startswith("act") else e))
-    got["stabiliser_grid"] = jax.eval_shape(lambda: group.stabiliser_grid(3, dtype))
-    wanted["stabiliser_grid"] = jax.ShapeDtypeStruct((3, *e), dtype)
+    if group.has_lift:
+        got["stabiliser_grid"] = jax.eval_shape(lambda: group.stabiliser_grid(3, dtype))
+        wanted["stabiliser_grid"] = jax.ShapeDtypeStruct((3, *e), dtype)
     for name, want in wanted.items():
         have = got[name]
         if have.shape != want.shape or have.dtype != want.dtype:
@@ -93,7 +102,7 @@ def _arguments(group: Group, shape: Shape, dtype) -> tuple[Array, Array, Array]:
     """Random ones of `_maps`."""
     keys = jax.random.split(jax.random.key(0), 3)
     a, b = jax.random.normal(keys[0], (2, *shape, group.algebra_dim), dtype)
-    g = group.compose(group.exp(a), group.stabiliser(keys[1], shape, dtype))
+    g = group.compose(group.exp(a), stabiliser_samples(group, keys[1], shape, dtype))
     return b, g, jax.random.normal(keys[2], (*shape, group.space_dim), dtype)
 
 

@@ -11,16 +11,19 @@ import pytest
 import lie_jax as lj
 from lie_jax import geometry
 from lie_jax.geometry import poses
-from lie_jax.groups import E2, E3, O2, O3, SE2, SE3, SO2, SO3, T
+from lie_jax.groups import E2, E3, O2, O3, SE2, SE3, SO2, SO3, Lorentz, Poincare, Similarity, T
 from lie_jax.testing._compile import compiled_fast
 
-GROUPS = [O2(), SE2(), E2(), SO3(), O3(), SE3(), E3()]
+GROUPS = [O2(), SE2(), E2(), SO3(), O3(), SE3(), E3(), Lorentz(), Poincare(), Similarity(3)]
 METHODS = ["frame", "weighted_frame", "local_frame", "canonical"]
 
 
 def cloud(group, n=5, seed=0, absent=0):
     keys = jax.random.split(jax.random.key(seed))
     coords = jax.random.normal(keys[0], (n, group.space_dim), jnp.float64)
+    if group in (Lorentz(), Poincare()):  # momenta of mass 1
+        momenta = coords[:, -3:]
+        coords = coords.at[:, -4].set(jnp.sqrt(1 + jnp.sum(momenta**2, axis=-1)))
     values = jax.random.normal(keys[1], (n, 3), jnp.float64)
     return lj.PointSet(coords, values, jnp.arange(n) < n - absent)
 
