@@ -13,17 +13,14 @@ USAGE = """\
 usage: python -m experiments COMMAND EXPERIMENT [options]
 
 commands:
-  train NAME     train, then evaluate and report: qm9
-  compare NAME   train one network under several symmetries, show table and picture:
-                 digits, jets, qm9-lifts (up to 10 minutes each on 2 cores; --quick: one)
+  train qm9      train on molecules, then evaluate and report    (--preset quick | full)
+  compare NAME   train one network under several symmetries, show table and picture
+                 (up to 10 minutes on 2 cores; a minute or two with --quick):
+      digits     handwritten digits, rotated and scaled in tests
+      jets       jets of pions, boosted in tests
+      qm9-lifts  molecules, by frames, discrete rotations and random lifts
   resume NAME    go on with a run that was interrupted           (the run's folder)
   report NAME    show a finished run again: table and plots      (the run's folder)
-
-experiments:
-  qm9            a property of molecules                         (--preset quick | full)
-  digits         handwritten digits, rotated and scaled in tests
-  jets           jets of pions, boosted in tests
-  qm9-lifts      a property of molecules, by frames, discrete rotations and random lifts
 
 Each command takes --help.
 """

@@ -13,4 +13,4 @@ STYLE: dict[Any, Any] = {
 """For `matplotlib.pyplot.rc_context`."""
 
 BLUE, GREY, ORANGE = "#2a6f97", "#8d99ae", "#e07a1f"
-GREEN, RED, PURPLE, BLACK = "#3a8f5c", "#b5323e", "#7d5ba6", "#222222"
+GREEN, RED = "#3a8f5c", "#b5323e"

@@ -13,7 +13,7 @@ from experiments.compare.comparison import Result
 from experiments.compare.settings import Settings
 from experiments.jets import data
 from experiments.jets.lorentz import boost
-from experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
+from experiments.style import BLUE, GREEN, GREY, ORANGE, STYLE
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -21,8 +21,7 @@ import matplotlib.pyplot as plt
 COLOURS = {
     "T4": GREY,
     "T4-augmented": GREEN,
-    "Lorentz-random-1": ORANGE,
-    "Lorentz-random-2": PURPLE,
+    "Lorentz-random": ORANGE,
     "Lorentz-frame": BLUE,
 }
 KINDS = ("one prong", "two prongs")
@@ -55,8 +54,8 @@ def _examples(figure) -> None:
                     "", (x, z), (0, 0), arrowprops={"arrowstyle": "->", "color": BLUE, "lw": 1.2}
                 )
             low, high = min(-1, p[:, 1].min()), max(1, p[:, 1].max())
-            ax.set(xlim=(1.1 * low, 1.1 * high), ylim=(-1.1, 1.1))
-            ax.set_ylim(-1.1 * np.abs(p[:, 3]).max(), 1.1 * np.abs(p[:, 3]).max())
+            across = 1.1 * np.abs(p[:, 3]).max()
+            ax.set(xlim=(1.1 * low, 1.1 * high), ylim=(-across, across))
             if row == 1:
                 ax.set_xlabel("$p_x$ (GeV)")
         axes[row, 0].set_ylabel(f"{kind}\n$p_z$ (GeV)")
@@ -75,7 +74,7 @@ def _accuracies(axes, results: Mapping[str, Result]) -> None:
     for y, x, name in sorted(ends):
         above = max(above + 3.2, y)  # lines of text must not overlap
         axes.text(x + 0.06, above, name, color=COLOURS[name], va="center")
-    axes.axhline(50, color="black", linewidth=0.8, linestyle=":")
-    axes.text(0, 50.5, "guessing")
+    axes.plot([0, 2.5], [50, 50], color="black", linewidth=0.8, linestyle=":")
+    axes.text(0, 47.5, "guessing")
     axes.set(xlim=(-0.1, 3.9), ylim=(45, 100), xticks=np.arange(0, 2.6, 0.5))
     axes.set(xlabel="rapidity of the boost of the test jets", ylabel="accuracy (%)")

@@ -87,25 +87,31 @@ def _error(result: Result) -> str:
     return f"{result['mae']:.1f} ± {result['mae_standard_error']:.1f}"
 
 
+def _spread(motion: str):
+    return lambda result: f"{result['spread'][motion]:.1g}"
+
+
 COLUMNS = (
     Column("error\n(bohr²)", _error),
     Column("of\nridge", lambda result: f"{result['mae'] / result['ridge_mae']:.0%}"),
-    Column("spread, any\nrotation", lambda result: f"{result['spread']['any rotation']:.2g}"),
-    Column("spread,\nquarter turns", lambda result: f"{result['spread']['quarter turns']:.2g}"),
+    Column("spread\nrotated", _spread("any rotation")),
+    Column("quarter\nturns", _spread("quarter turns")),
     Column("ms per\nstep", lambda result: f"{result['milliseconds_per_step']:.0f}"),
-    Column("ms per\nmolecule", lambda result: f"{result['milliseconds_per_cloud']:.2g}"),
-    Column("seconds", lambda result: f"{result['train_seconds']:.0f}"),
+    Column("ms to\npredict", lambda result: f"{result['milliseconds_per_cloud']:.2g}"),
+    Column("s", lambda result: f"{result['train_seconds']:.0f}"),
 )
 
 QM9_LIFTS = Comparison(
     name="qm9-lifts",
     title="R² of molecules, by networks that respect rotations in different ways",
     notes=(
-        "Mean absolute test error, and that of it which ridge regression on atom counts makes. "
-        '"spread": standard deviation of the prediction when a molecule is turned '
-        f"({REPEATS} times; {REPEATED} molecules) and the lifts, where random, are drawn anew, in "
-        "bohr²; quarter turns are those about the z axis. Time of a step while training, and of a "
-        "prediction. Seconds of training."
+        "error: mean absolute test error and its standard error; of ridge: relative to ridge "
+        "regression on atom counts\n"
+        "spread: standard deviation of the prediction for a molecule that is turned by any "
+        "rotation, or by quarter turns about the z axis, in bohr²; where lifts are random they are "
+        "drawn anew\n"
+        "ms per step, to predict: of training, batch included; of one molecule\n"
+        "s: seconds of training"
     ),
     variants=VARIANTS,
     full=Settings(variants=NAMES, train_size=20_000, test_size=500, steps=500, batch_size=32),

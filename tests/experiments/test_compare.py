@@ -38,7 +38,9 @@ def compare(here, name, *variants):
 
 def test_digits(here, capsys):
     run, results = compare(here, "digits", "none", "SO2")
-    assert "rotated" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "rotated" in out
+    assert "…" not in out  # the table fits
     exact, control = results["SO2"], results["none"]
     assert exact["accuracy"]["rotated"] == exact["accuracy"]["upright"]
     assert exact["change"]["rotations"] < 1e-5 < 1e-3 < control["change"]["rotations"]
@@ -56,13 +58,13 @@ def test_qm9_lifts(here):
 
 
 def test_jets_and_that_what_is_finished_is_not_trained_again(here, monkeypatch, capsys):
-    run, before = compare(here, "jets", "T4", "T4-augmented")
+    run, before = compare(here, "jets", "T4", "Lorentz-frame")
     assert len(before["T4"]["auc"]) == len(before["T4"]["rapidity"])
-    assert before["T4"]["change"]["2"] > 1e-3
+    assert before["Lorentz-frame"]["change"]["2"] < 1e-4 < 1e-2 < before["T4"]["change"]["2"]
     kept = {"T4": before["T4"]}
     (run / "results.json").write_text(json.dumps(kept))
     assert main(["report", "jets", str(run)]) == 1
-    assert "no results for T4-augmented" in capsys.readouterr().err
+    assert "no results for Lorentz-frame" in capsys.readouterr().err
     trained = []
     train = Network.train
 
@@ -73,11 +75,11 @@ def test_jets_and_that_what_is_finished_is_not_trained_again(here, monkeypatch, 
     monkeypatch.setattr(Network, "train", spy)
     (run / "jets.png").unlink()
     assert main(["resume", "jets", str(run)]) == 0
-    assert trained == ["T4-augmented"]
+    assert trained == ["Lorentz-frame"]
     after = json.loads((run / "results.json").read_text())
-    assert after["T4-augmented"]["accuracy"] == before["T4-augmented"]["accuracy"]
+    assert after["Lorentz-frame"]["accuracy"] == before["Lorentz-frame"]["accuracy"]
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [record["variant"] for record in records] == ["T4", "T4-augmented"]
+    assert [record["variant"] for record in records] == ["T4", "Lorentz-frame"]
     (run / "jets.png").unlink()
     assert main(["report", "jets", str(run)]) == 0
     assert (run / "jets.png").exists()
