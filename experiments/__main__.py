@@ -1,24 +1,38 @@
 """The command line: ``python -m experiments train qm9 --preset quick``."""
 
+import functools
 import sys
 
+from experiments.compare import commands as compare
+from experiments.digits.recipe import DIGITS
+from experiments.jets.recipe import JETS
 from experiments.qm9 import commands as qm9
+from experiments.qm9_lifts.recipe import QM9_LIFTS
 
 USAGE = """\
 usage: python -m experiments COMMAND EXPERIMENT [options]
 
 commands:
-  train qm9      train on molecules, then evaluate and report   (--preset quick | full)
-  resume qm9     go on with a run that was interrupted           (the run's folder)
-  report qm9     show a finished run again: table and plots      (the run's folder)
+  train qm9      train on molecules, then evaluate and report    (--preset quick | full)
+  compare NAME   train one network under several symmetries, show table and picture
+                 (up to 10 minutes on 2 cores; a minute or two with --quick):
+      digits     handwritten digits, rotated and scaled in tests
+      jets       jets of pions, boosted in tests
+      qm9-lifts  molecules, by frames, discrete rotations and random lifts
+  resume NAME    go on with a run that was interrupted           (the run's folder)
+  report NAME    show a finished run again: table and plots      (the run's folder)
 
-Each takes --help.
+Each command takes --help.
 """
 
 _COMMANDS = {
     ("train", "qm9"): qm9.train,
     ("resume", "qm9"): qm9.resume,
     ("report", "qm9"): qm9.report,
+} | {
+    (command.__name__, comparison.name): functools.partial(command, comparison)
+    for comparison in (DIGITS, JETS, QM9_LIFTS)
+    for command in (compare.compare, compare.resume, compare.report)
 }
 
 

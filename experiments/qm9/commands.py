@@ -1,13 +1,11 @@
 """``train qm9``, ``resume qm9`` and ``report qm9``."""
 
-import dataclasses
 import time
-from pathlib import Path
-from typing import Annotated
 
 import tyro
 
 from experiments.qm9.recipe import PRESETS, Recipe
+from experiments.run_argument import run_folder
 from lie_jax import training
 
 
@@ -26,7 +24,7 @@ def train(arguments: list[str]) -> None:
 
 def resume(arguments: list[str]) -> None:
     """Goes on with an interrupted run from its last checkpoint."""
-    folder = _folder(arguments, "resume", "Go on with a run from its last checkpoint.")
+    folder = run_folder(arguments, "resume qm9", "Go on with a run from its last checkpoint.")
     _finish(folder, Recipe(**folder.config()))
 
 
@@ -34,7 +32,9 @@ def report(arguments: list[str]) -> None:
     """Prints the table and draws the plots of a finished run."""
     from experiments.qm9.report import show
 
-    folder = _folder(arguments, "report", "Show the table and draw the plots of a finished run.")
+    folder = run_folder(
+        arguments, "report qm9", "Show the table and draw the plots of a finished run."
+    )
     folder.config()
     show(folder)
 
@@ -58,20 +58,6 @@ def _finish(folder: training.RunFolder, recipe: Recipe) -> None:
         seconds = round(time.perf_counter() - start, 1)
         folder.write("duration", {"seconds_of_the_last_session": seconds})
     show(folder)
-
-
-def _folder(arguments: list[str], command: str, description: str) -> training.RunFolder:
-    @dataclasses.dataclass(frozen=True)
-    class Arguments:
-        run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="Folder of the run.")]
-
-    parsed = tyro.cli(
-        Arguments,
-        args=arguments,
-        prog=f"python -m experiments {command} qm9",
-        description=description,
-    )
-    return training.RunFolder(parsed.run)
 
 
 def _preset(arguments: list[str]) -> str:

@@ -7,21 +7,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from experiments.style import BLUE, GREY, ORANGE, STYLE
 from lie_jax.data import qm9
 from lie_jax.training import RunFolder
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-
-STYLE: dict[Any, Any] = {
-    "figure.dpi": 150,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "font.size": 10,
-}
-BLUE, GREY, ORANGE = "#2a6f97", "#8d99ae", "#e07a1f"
 
 
 def table(result: dict[str, Any]) -> Table:

@@ -6,6 +6,7 @@ from lie_jax.training.checkpoint import CheckpointError as CheckpointError
 from lie_jax.training.checkpoint import Checkpoints as Checkpoints
 from lie_jax.training.evaluate import mean_absolute_error as mean_absolute_error
 from lie_jax.training.evaluate import predict as predict
+from lie_jax.training.loop import Progress as Progress
 from lie_jax.training.loop import fit as fit
 from lie_jax.training.losses import absolute_error as absolute_error
 from lie_jax.training.losses import masked_mean_loss as masked_mean_loss

@@ -11,10 +11,13 @@ class MetricsLog:
 
     Args:
         path: the file; made when the first record comes.
+        labels: stand in every record of this log. Logs of one file that differ in them see, and
+            forget, their own records only: several trainings may share a file.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, **labels: str):
         self.path = Path(path)
+        self.labels = labels
 
     def write(self, step: int, **values: Any) -> None:
         """Appends ``{"step": step, ...}``; numbers of any kind become plain ones.
@@ -22,7 +25,7 @@ class MetricsLog:
         Raises:
             ValueError: a number is NaN or infinite, which JSON does not know.
         """
-        record = {"step": int(step)} | {k: _plain(v) for k, v in values.items()}
+        record = {"step": int(step)} | self.labels | {k: _plain(v) for k, v in values.items()}
         bad = [k for k, v in record.items() if isinstance(v, float) and not math.isfinite(v)]
         if bad:
             raise ValueError(f"MetricsLog.write: values must be finite, got {record} ({bad[0]})")
@@ -30,20 +33,26 @@ class MetricsLog:
             file.write(json.dumps(record) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
-        """All records; a last line that was cut off by a crash is left out."""
+        """All records of this log; a last line that was cut off by a crash is left out."""
+        return [record for record in self._whole_file() if self._is_own(record)]
+
+    def truncate(self, step: int) -> None:
+        """Forgets what was written after ``step``: a resumed run writes it again."""
+        if self.path.is_file():
+            kept = [r for r in self._whole_file() if r["step"] <= step or not self._is_own(r)]
+            # Replaced in one go: a run killed meanwhile must not lose what it had written.
+            new = self.path.with_suffix(".new")
+            new.write_text("".join(json.dumps(record) + "\n" for record in kept))
+            new.replace(self.path)
+
+    def _whole_file(self) -> list[dict[str, Any]]:
         if not self.path.is_file():
             return []
         lines = self.path.read_text().split("\n")
         return [json.loads(line) for line in lines[:-1] if line]
 
-    def truncate(self, step: int) -> None:
-        """Forgets what was written after ``step``: a resumed run writes it again."""
-        if self.path.is_file():
-            kept = [record for record in self.read() if record["step"] <= step]
-            # Replaced in one go: a run killed meanwhile must not lose what it had written.
-            new = self.path.with_suffix(".new")
-            new.write_text("".join(json.dumps(record) + "\n" for record in kept))
-            new.replace(self.path)
+    def _is_own(self, record: dict[str, Any]) -> bool:
+        return self.labels.items() <= record.items()
 
 
 def _plain(value: Any) -> Any:

@@ -26,6 +26,18 @@ def test_metrics_log(tmp_path):
         log.write(2, loss=float("nan"))
 
 
+def test_logs_share_a_file(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    first, second = (training.MetricsLog(path, variant=name) for name in "ab")
+    first.write(1, loss=0.5)
+    second.write(1, loss=0.25)
+    second.write(2, loss=0.125)
+    assert [record["loss"] for record in second.read()] == [0.25, 0.125]
+    second.truncate(0)
+    assert second.read() == []
+    assert training.MetricsLog(path).read() == [{"step": 1, "variant": "a", "loss": 0.5}]
+
+
 def test_run_folder(tmp_path):
     @dataclasses.dataclass(frozen=True)
     class Config:

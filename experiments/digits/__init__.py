@@ -1,0 +1,1 @@
+"""Handwritten digits as point sets, rotated and scaled at test time."""

@@ -1,0 +1,1 @@
+"""Jets of pions as clouds of four-momenta, boosted at test time."""

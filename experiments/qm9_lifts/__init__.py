@@ -1,0 +1,1 @@
+"""Molecules, by networks that respect rotations in different ways."""
