@@ -28,6 +28,12 @@ _PARENTS = (SO2, O2, SE2, E2, SO3, O3, SE3, E3)
 _DIRECTION = (0.8412, 0.2391, 0.4850)
 
 
+def _axes(dim: int) -> np.ndarray:
+    """Orthonormal axes in the rows, the first along that direction."""
+    first = np.asarray(_DIRECTION[:dim])[:, None]
+    return np.linalg.qr(np.concatenate([first, np.eye(dim)[:, 1:]], axis=1))[0].T * -1
+
+
 @dataclasses.dataclass(frozen=True)
 class Discrete(OfParent):
     """A point group, or its semidirect product with the translations.
@@ -110,12 +116,16 @@ class Discrete(OfParent):
         x = _check.last_axes(f"Discrete.{where}", "x", x, (self.space_dim,))
         elements = self.elements(x.dtype)
         candidates = self.parent.act(self.parent.inverse(elements), x[..., None, :])
-        direction = jnp.asarray(_DIRECTION[: self.space_dim], x.dtype)
-        # Of candidates that differ by rounding only, the first: the identity at the origin.
-        height = jax.lax.stop_gradient(candidates @ direction)
-        best = jnp.max(height, axis=-1, keepdims=True)
         margin = 1e3 * jnp.finfo(x.dtype).eps * jnp.linalg.norm(x, axis=-1)[..., None]
-        chosen = jnp.argmax(height >= best - jax.lax.stop_gradient(margin), axis=-1)
+        is_left = jnp.ones(candidates.shape[:-1], bool)
+        # Candidates that are equally near but for rounding are told apart by where they are, as
+        # the order of the elements is another one for g x; at the origin the identity is taken.
+        for direction in _axes(self.space_dim):
+            height = candidates @ jnp.asarray(direction, x.dtype)
+            height = jax.lax.stop_gradient(jnp.where(is_left, height, -jnp.inf))
+            best = jnp.max(height, axis=-1, keepdims=True)
+            is_left &= height >= best - jax.lax.stop_gradient(margin)
+        chosen = jnp.argmax(is_left, axis=-1)
         place = jnp.take_along_axis(candidates, chosen[..., None, None], axis=-2)[..., 0, :]
         return elements[chosen], place
 

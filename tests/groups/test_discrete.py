@@ -7,6 +7,7 @@ import pytest
 
 import lie_jax as lj
 from lie_jax.groups import E2, E3, O2, O3, SE2, SE3, SO2, SO3, Discrete, T
+from lie_jax.groups.discrete import _axes
 from lie_jax.groups.point_groups import point_group
 
 ORDERS = [
@@ -71,6 +72,19 @@ def test_orbits_of_a_point_group(group):
     np.testing.assert_array_equal(group.section(origin), group.identity())
     slope = jax.jacobian(group.orbit)(x[0])
     np.testing.assert_allclose(slope @ slope.T, np.eye(group.space_dim), atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("group", ALONE, ids=str)
+def test_orbits_on_the_walls_of_the_domain(group, dtype):
+    """Two elements carry such a point into the domain: which one must not depend on rounding."""
+    ends = jnp.asarray(_axes(group.space_dim)[0], dtype)
+    images = group.act(group.elements(dtype), ends)
+    walls = ends + images[1:] / jnp.linalg.norm(images[1:], axis=-1, keepdims=True)
+    moved = group.act(group.elements(dtype)[:, None], walls)
+    orbits = group.orbit(moved)
+    allowed = 1e-13 if dtype == jnp.float64 else 1e-5
+    assert jnp.abs(orbits - orbits[0]).max() <= allowed
 
 
 @pytest.mark.parametrize("group", ALONE + MOVING, ids=str)
