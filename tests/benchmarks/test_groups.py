@@ -1,0 +1,15 @@
+"""The table of groups is complete, and its figures are those of exact methods."""
+
+import json
+
+from benchmarks import groups
+
+
+def test_one_group(capsys):
+    assert groups.main(["--group", "T(3)", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["lift"] == "one"
+    assert max(row[f"{column}_float64"] for column in groups._COLUMNS) <= 1e-10
+    assert max(row[f"{column}_float32"] for column in groups._COLUMNS) <= 1e-4
+    assert row["milliseconds"] > 0
+    assert groups.table({"rows": [row]}).count("\n") == 2
