@@ -1,13 +1,26 @@
-"""The code in the README runs."""
+"""The code in the README and in the docs runs."""
 
 import re
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+
+
+def run_code(path):
+    """The names that the Python blocks of a page define."""
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / path).read_text(), re.DOTALL):
+        exec(code, names)
+    return names
+
 
 def test_readme_code():
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    names = {}
-    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(code, names)
+    names = run_code("README.md")
     assert names["y"].shape == (8, 1)
     assert names["forces"].shape == names["moved"].shape == (8, 20, 3)
+
+
+def test_code_of_lifts():
+    names = run_code("docs/lifts.md")
+    assert names["y"].shape == (8, 1)
+    assert names["forces"].shape == (8, 20, 1, 3)

@@ -114,7 +114,7 @@ class Group(abc.ABC):
     def adjoint(self, g: Float[Array, "*b g"]) -> Float[Array, "*b a a"]:
         """Ad_g as a matrix: ``g exp(a) g^-1 = exp(Ad_g a)``."""
 
-    def component(self, g: Float[Array, "*b g"]) -> Float[Array, "*b p"]:
+    def component(self, g: Float[Array, "..."]) -> Float[Array, "*b p"]:
         """Labels of the connected component, +1 or -1 each; of size 0 if G is connected."""
         return jnp.zeros((*g.shape[: g.ndim - len(self.element_shape)], 0), g.dtype)
 

@@ -43,9 +43,8 @@ class Discrete(OfParent):
     element keeps. On the domain's walls two points are equally near, and the choice jumps.
 
     ``exp`` is the parent's: of the algebra only what generates translations stays in the
-    subgroup. ``log`` is the parent's too, of an element whose linear part is first replaced by
-    the nearest of the point group: a half turn then has the same axis whatever the rounding, and
-    invariance is exact where the parent's logarithm has its branch.
+    subgroup. ``log`` is the parent's too, but for half turns: they have the same axis whatever the
+    rounding, so that invariance is exact where the parent's logarithm has its branch.
 
     Raises:
         ValueError: unknown name, or a group with reflections in a parent without.
@@ -144,25 +143,22 @@ class Discrete(OfParent):
         return self.elements(dtype)[jax.random.randint(key, shape, 0, self.order)]
 
     def log(self, g):
-        """The parent's logarithm of g, its linear part made exact."""
+        """The parent's logarithm; a half turn has the same axis whatever the rounding."""
         g = _check.last_axes("Discrete.log", "g", g, self.element_shape)
         size = 2 if self.space_dim == 2 else 4  # (cos, sin) or a quaternion
-        chosen, best = g[..., :size], jnp.full_like(g[..., :1], -jnp.inf)
-        for element in self._table(g.dtype):
-            closeness = jnp.zeros_like(best)
-            for i in range(size):
-                closeness = closeness + g[..., i : i + 1] * float(element[i])
-            if size == 4:  # a quaternion and its negative are the same rotation
-                closeness = jnp.abs(closeness)
-            if self.component_dim:
-                closeness = closeness - 2 * jnp.abs(g[..., -1:] - float(element[-1]))
-            chosen = jnp.where(closeness > best, jnp.asarray(element[:size]), chosen)
-            best = jnp.maximum(closeness, best)
-        return self.parent.log(jnp.concatenate([chosen, g[..., size:]], axis=-1))
-
-    def _table(self, dtype) -> np.ndarray:
-        with jax.ensure_compile_time_eval():
-            return np.asarray(self.elements(dtype))
+        turn, rest = g[..., :size], g[..., size:]
+        rounding = 1e3 * float(jnp.finfo(g.dtype).eps)
+        if size == 2:
+            half = (turn[..., :1] < 0) & (jnp.abs(turn[..., 1:]) < rounding)
+            turn = jnp.where(half, jnp.asarray((-1, 0), g.dtype), turn)
+        else:
+            axis = turn[..., 1:]
+            half = jnp.abs(turn[..., :1]) < rounding
+            # Written out: a tile computes it component by component.
+            side = sum(axis[..., i : i + 1] * d for i, d in enumerate(_DIRECTION))
+            axis = jnp.where(side < 0, -axis, axis)
+            turn = jnp.where(half, jnp.concatenate([jnp.zeros_like(side), axis], axis=-1), turn)
+        return self.parent.log(jnp.concatenate([turn, rest], axis=-1))
 
     @property
     def orbit_dim(self) -> int:

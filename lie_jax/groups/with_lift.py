@@ -8,17 +8,17 @@ import jax.numpy as jnp
 from lie_jax.groups import _check
 from lie_jax.groups._of_parent import OfParent
 from lie_jax.groups.base import Group
-from lie_jax.typing import Array, PRNGKey, Shape, Validated
+from lie_jax.typing import Array, PRNGKey, Shape, Validated, unchecked
 
 
 def with_lift(
     group: Validated[Group],
     *,
-    section: Callable[[Array], Array],
-    orbit: Callable[[Array], Array] | None = None,
+    section: Validated[Callable[[Array], Array]],
+    orbit: Validated[Callable[[Array], Array] | None] = None,
     orbit_dim: int = 0,
-    stabiliser: Callable[[PRNGKey, Shape, jnp.dtype], Array] | None = None,
-    stabiliser_grid: Callable[[int, jnp.dtype], Array] | None = None,
+    stabiliser: Validated[Callable[[PRNGKey, Shape, jnp.dtype], Array] | None] = None,
+    stabiliser_grid: Validated[Callable[[int, jnp.dtype], Array] | None] = None,
     stabiliser_order: int | None = None,
 ) -> "WithLift":
     """The group, its points lifting as said; check it with `lie_jax.testing.assert_lift`.
@@ -50,13 +50,14 @@ def with_lift(
     return WithLift(group, section, orbit, orbit_dim, stabiliser, stabiliser_grid, stabiliser_order)
 
 
+@unchecked
 @dataclasses.dataclass(frozen=True, repr=False)
 class WithLift(OfParent):
     """A group with a lift of the user's, made by `with_lift`.
 
     Args:
         parent: the group.
-        section_map, orbit_map, orbit_dim, stabiliser_map, grid_map, order: see `with_lift`.
+        section_map, orbit_map, orbit_size, stabiliser_map, grid_map, order: see `with_lift`.
     """
 
     section_map: Callable[[Array], Array]

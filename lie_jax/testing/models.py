@@ -129,6 +129,7 @@ def assert_gradients_finite(
         jax.random.normal(keys[1], values.shape, values.dtype),
     )
 
+    @jax.jit
     def derivatives(coords, values, mask):
         def total(coords, values):
             outputs = function(PointSet(coords, values, mask))
@@ -147,7 +148,7 @@ def assert_gradients_finite(
             errors[f"{order} derivatives are finite{name}"] = jnp.sum(finite)
         absent = jnp.where(place.mask[..., None], 0, jnp.concatenate(first, axis=-1))
         errors[f"absent points have no gradient{name}"] = jnp.max(jnp.abs(absent))
-    raise_broken("assert_gradients_finite", errors, 0)
+    raise_broken("assert_gradients_finite", errors, 0.0)
 
 
 def _compare(where: str, kind: str, pairs: dict[str, tuple[Array, Array]]) -> None:
