@@ -27,7 +27,8 @@ def draw(results: Mapping[str, Result], settings: Settings, path: Path) -> None:
         )
         values = [results[name]["mae"] for name in names]
         deviations = [results[name]["mae_standard_error"] for name in names]
-        error.barh(y, values, 0.7, color=colours, xerr=deviations, error_kw={"lw": 1})
+        drawn = error.barh(y, values, 0.7, color=colours, xerr=deviations, error_kw={"lw": 1})
+        error.bar_label(drawn, fmt="%.1f", padding=6)
         ridge = results[names[0]]["ridge_mae"]
         error.axvline(ridge, color="black", linewidth=0.8, linestyle=":")
         error.annotate(
@@ -37,15 +38,19 @@ def draw(results: Mapping[str, Result], settings: Settings, path: Path) -> None:
         error.set(xlabel="test error (bohr²)", title="error")
         error.set_yticks(y, names)
 
-        values = [results[name]["spread"]["any rotation"] for name in names]
-        spread.barh(y, values, 0.7, color=colours)
-        spread.set_xscale("log")
-        spread.set(xlabel="of predictions of a turned molecule (bohr²)", title="spread")
+        for motion, face in (("any rotation", True), ("quarter turns", False)):
+            values = [results[name]["spread"][motion] for name in names]
+            spread.scatter(
+                values, y, s=55, c=colours if face else "white", edgecolors=colours, lw=1.5
+            )
+        spread.set(xscale="log", xlabel="for a turned molecule (bohr²)")
+        spread.set_title("spread: ● any rotation, ○ quarter turns")
 
         values = [results[name]["milliseconds_per_step"] for name in names]
-        cost.barh(y, values, 0.7, color=colours)
-        cost.set_xscale("log")
+        drawn = cost.barh(y, values, 0.7, color=colours)
+        cost.bar_label(drawn, fmt="%.0f", padding=3)
         cost.set(xlabel="of a training step (ms)", title="time")
+        cost.margins(x=0.12)
         for axes in (error, spread, cost):
             axes.grid(False, axis="y")
             axes.tick_params(axis="y", length=0)
