@@ -1,4 +1,37 @@
-"""Digits."""
+"""Handwritten digits, learnt upright, are told apart rotated and scaled by the right symmetry.
+
+**Claim.** A network that is exactly invariant to SO(2) is as good on turned digits as on upright
+ones, one invariant to R*xSO(2) is so on scaled ones too, one invariant to C8 lies between, and one
+without symmetry fails; invariance holds to rounding in float32.
+
+**Data.** scikit-learn's 8 x 8 images as point sets, see `experiments.digits.data`: 1,347 to train
+on, upright, and 450 to test on. What turns and scales is the points' coordinates, not the pixels,
+so nothing is resampled.
+
+**Network.** 2 layers of width 32, 16,000 parameters, 2,500 steps of 32 digits.
+
+**Cost.** 9 CPU minutes. With six busy processes beside it on 2 cores it took 15 minutes.
+
+**Command.** ``python -m experiments compare digits``
+
+**Result** (2 cores of an AMD EPYC, seed 0; accuracy in %):
+
+======  =======  =======  ======  ====  ===========================
+group   upright  rotated  scaled  both  change of logits under group
+======  =======  =======  ======  ====  ===========================
+none       96.9     33.8    56.7  22.7
+C8         92.2     83.8    43.3  40.7  2e-2
+SO2        93.1     93.1    42.7  42.7  4e-7
+RxSO2      93.1     93.1    93.1  93.1  3e-7
+======  =======  =======  ======  ====  ===========================
+
+Who cannot know which way is up may take a 6 for a 9. That is little of what symmetry costs upright:
+4 of the 31 errors of SO2 and 1 of 31 of RxSO2.
+
+The C8 of the table acts by one lift into a fundamental domain. The 2e-2 is one digit of 100, of
+which a point lies on the domain's wall to within `Discrete`'s margin, 1e-4 of its length; of the
+others no logit changes by more than 3e-7 (untrained network).
+"""
 
 from typing import Any
 

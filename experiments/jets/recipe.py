@@ -1,4 +1,31 @@
-"""Jets."""
+"""Jets, learnt near rest, are told apart however fast they move by the Lorentz group.
+
+**Claim.** Whether a cloud of pions comes from one prong or two is a matter of their relative
+motion. A network invariant to the Lorentz group says the same at every boost: exactly with frames
+of the jet, on average with random lifts. One that knows translations of momentum space only, T(4),
+learns it near rest and fails on boosted jets; training on boosted ones mends part of that.
+
+**Data.** Synthetic, see `experiments.jets.data`: 10,000 jets to train on, 4,000 to test on, 8 to 16
+pions each.
+
+**Network.** 2 layers of width 32, 16,000 parameters, 1,500 steps of 64 jets. A pair of particles is
+seen through `experiments.jets.embedding`.
+
+**Cost.** 4 minutes 38 s with several busy processes beside it on 2 cores.
+
+**Command.** ``python -m experiments compare jets``
+
+**Result** (2 cores of an AMD EPYC, seed 0; accuracy in %, by rapidity of the boost):
+
+==============  ======  ======  ======  ==========  =========================
+symmetry        0       1       2       AUC at 2    change of logit at boost 2
+==============  ======  ======  ======  ==========  =========================
+T4              94.8    56.5    52.7    .679        2
+T4-augmented    92.5    90.6    81.8    .907        0.7
+Lorentz-random  94.0    94.0    94.0    .987        0.3
+Lorentz-frame   98.0    98.0    98.0    .997        4e-5
+==============  ======  ======  ======  ==========  =========================
+"""
 
 from typing import Any
 

@@ -8,8 +8,10 @@ import pytest
 from experiments.compare.train import sizes
 from experiments.digits import data as digits
 from experiments.jets import data as jets
-from experiments.jets.lorentz import random_transformations
+from experiments.jets.embedding import RAPIDITY
+from experiments.jets.lorentz import boost, random_transformations
 from experiments.qm9_lifts import data as molecules
+from lie_jax.groups import Lorentz
 
 
 def invariant_mass(p):
@@ -63,6 +65,16 @@ def test_lorentz_transformations_keep_the_metric():
     np.testing.assert_allclose(kept, np.broadcast_to(metric, g.shape), atol=1e-10)
     np.testing.assert_allclose(np.arccosh(g[1:, 0, 0]), np.linspace(0, 3, 20)[1:], rtol=1e-9)
     assert (np.linalg.det(g) > 0).all()
+
+
+def test_rapidities_of_a_pair():
+    direction = jnp.array([0.6, 0.0, 0.8])
+    for size in (0.0, 1e-3, 0.5, 4.0):
+        g = boost(jnp.asarray(size), direction)
+        seen = RAPIDITY.embed(Lorentz(), g)
+        np.testing.assert_allclose(seen, size * np.tile(direction, 2), rtol=1e-9, atol=1e-12)
+        slope = jax.jacobian(lambda g: RAPIDITY.embed(Lorentz(), g))(g)
+        assert np.isfinite(slope).all()
 
 
 def test_molecules_are_turned():
