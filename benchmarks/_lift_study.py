@@ -4,6 +4,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ GROUPS: dict[str, Group] = {"SE2": SE2(), "SE3": SE3()}
 
 def build(group: Group, seed: int, dtype=jnp.float64, **changes) -> lj.LieTransformer:
     """An untrained model, small unless said otherwise."""
-    sizes = {"width": 16, "layers": 2, "heads": 4} | changes
+    sizes: dict[str, Any] = {"width": 16, "layers": 2, "heads": 4} | changes
     config = lj.LieTransformerConfig(in_channels=2, outputs=3, param_dtype=dtype, **sizes)
     return lj.LieTransformer(config, group=group, rngs=nnx.Rngs(seed))
 
