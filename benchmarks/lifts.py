@@ -16,7 +16,7 @@ from benchmarks._protocol import ROOT
 
 
 def markdown(results: dict) -> str:
-    """The three tables."""
+    """The tables."""
     parts = []
     for name, counts in study.SAMPLES.items():
         rows = [row for row in results["error"] if row["group"] == name]
@@ -27,6 +27,12 @@ def markdown(results: dict) -> str:
         ]
         head = ["lifts", "embedding", *(f"{count} samples" for count in counts)]
         parts.append(f"Invariance error, {name}:\n\n{study.table(head, body)}")
+    body = [
+        [r["group"], r["method"], f"{r['float64']:.0e}", f"{r['float32']:.0e}"]
+        for r in results["exact"]
+    ]
+    head = ["group", "lifts", "float64", "float32"]
+    parts.append("Invariance error of exact lifts:\n\n" + study.table(head, body))
     body = [
         [method, *(f"{r['change']:.0e}" for r in results["modulus"] if r["method"] == method)]
         for method in study.METHODS
@@ -104,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with jax.enable_x64(True):
         results = {
             "error": [r for name in study.SAMPLES for r in study.error_curves(name, options.seed)],
+            "exact": study.exact_methods(options.seed),
             "modulus": study.modulus(options.seed),
         }
     results["cost"] = study.cost(options.rounds, options.seed)
