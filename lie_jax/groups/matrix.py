@@ -8,9 +8,6 @@ A general semidirect product of two matrix groups needs no class of its own: it 
 """
 
 import dataclasses
-import functools
-import itertools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +33,8 @@ from lie_jax.groups.matrix_functions import (
     homogeneous,
     phi,
     product,
-    rough_log,
 )
+from lie_jax.groups.matrix_log import log, log_value
 from lie_jax.numerics import safe_norm
 from lie_jax.typing import Array, PRNGKey, Shape, Validated, unchecked
 
@@ -177,7 +174,7 @@ class MatrixGroup(Group):
                 "identity component has a logarithm, by which the component is found"
             )
         with jax.ensure_compile_time_eval():
-            logs = np.asarray(_log_value(self, jnp.asarray(self._cosets[1:], float)))
+            logs = np.asarray(log_value(self, jnp.asarray(self._cosets[1:], float)))
         if np.isfinite(logs).any():
             raise ValueError(
                 f"{where}: discrete generators and their products must lie outside of the "
@@ -264,7 +261,7 @@ class MatrixGroup(Group):
         if self.discrete:
             cosets = jnp.asarray(self._cosets, g.dtype)
             g = product(g, cosets[self._coset(g)[0]])
-        return _log(self, g)
+        return log(self, g)
 
     def component(self, g):
         g = self._element("component", "g", g)
@@ -278,7 +275,7 @@ class MatrixGroup(Group):
         """The index of g's component in ``_cosets``, and whether there is one."""
         cosets = jnp.asarray(self._cosets, g.dtype)
         rest = product(lax.stop_gradient(g)[..., None, :, :], cosets)
-        is_here = jnp.all(jnp.isfinite(_log_value(self, rest)), axis=-1)
+        is_here = jnp.all(jnp.isfinite(log_value(self, rest)), axis=-1)
         return jnp.argmax(is_here, axis=-1), jnp.any(is_here, axis=-1)
 
     def adjoint(self, g):
@@ -381,98 +378,3 @@ class MatrixGroup(Group):
 
     def _element(self, where: str, name: str, value: Validated[Array]) -> Array:
         return _check.last_axes(f"{self}.{where}", name, value, self.element_shape)
-
-
-# --- the logarithm -----------------------------------------------------------------------------
-
-_SHIFT = 0.3
-"""Angle by which an element is moved away from the logarithm's branch."""
-_PREFERENCE = 200
-"""By how much det(1 + g) must grow for that: within 0.03 rad of the branch it does."""
-_MOST_NEWTON_STEPS = 10
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _log(group: MatrixGroup, g: Array) -> Array:
-    return _log_value(group, g)
-
-
-@_log.defjvp
-def _log_jvp(group, primals, tangents):
-    (g,), (dg,) = primals, tangents
-    a = _log(group, g)
-    moved = group.vee(product(group.inverse(g), dg))
-    return a, jnp.linalg.solve(group.right_jacobian(a), moved[..., None])[..., 0]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _log_value(group: MatrixGroup, g: Array) -> Array:
-    """The principal logarithm, without a derivative.
-
-    A rough matrix logarithm, projected to the algebra, is improved by Newton's method in the
-    group, a <- a + J(a)^-1 log(exp(-a) g), until nothing changes.
-
-    Where g turns a plane by nearly π, the square roots of a matrix logarithm are ill conditioned.
-    There the starts are the logarithms of g p and g p^-1, p small and fixed: of a few, that which
-    moves g farthest from the branch. Of the two results, the one with smaller angles is kept:
-    with the larger tr hat(a)², the sum of the squared eigenvalues.
-    """
-    tries = _shifted(group, g)
-    a = group.vee(rough_log(tries))
-    one, eps = jnp.eye(g.shape[-1], dtype=g.dtype), float(jnp.finfo(g.dtype).eps)
-
-    def step(state):
-        i, a, _ = state
-        rest = group.vee(_log_near_one(product(group.exp(-a), g) - one))
-        change = jnp.linalg.solve(group.right_jacobian(a), rest[..., None])[..., 0]
-        return i + 1, a + change, _largest(change, 1) / (1 + _largest(a, 1))
-
-    def is_unfinished(state):
-        # The error of the next step would be this one's square.
-        return (state[0] < _MOST_NEWTON_STEPS) & jnp.any(state[2] > eps**0.6)
-
-    a = lax.while_loop(is_unfinished, step, (0, a, jnp.full_like(a[..., 0], jnp.inf)))[1]
-    is_found = _largest(group.exp(a) - g, 2) / _largest(g, 2) < eps**0.25
-    hat = group.hat(a)
-    spread = jnp.sum(hat * jnp.swapaxes(hat, -1, -2), axis=(-2, -1))
-    best = jnp.argmax(jnp.where(is_found, spread, -jnp.inf), axis=0)[None, ..., None]
-    a = jnp.where(is_found[..., None], a, jnp.nan)
-    return jnp.take_along_axis(a, best, axis=0)[0]
-
-
-def _shifted(group: MatrixGroup, g: Array) -> Array:
-    """g p and g p^-1, (2, \\*b, r, r); twice g itself where it is far from log's branch."""
-    shifts = jnp.asarray(_directions(group.generators), g.dtype)
-    moved = product(g, group.exp(shifts).reshape(-1, *(1,) * (g.ndim - 2), *g.shape[-2:]))
-    # The product of 1 + λ over the eigenvalues λ: 0 on the branch, negative where there is no log.
-    margin = jnp.linalg.det(jnp.eye(g.shape[-1], dtype=g.dtype) + moved)
-    margin = margin.at[0].multiply(_PREFERENCE)
-    first = jnp.argmax(margin, axis=0)
-    half = len(shifts) // 2
-    second = jnp.where(first == 0, 0, (first - 1 + half) % (2 * half) + 1)
-    chosen = jnp.stack([first, second])[..., None, None]
-    return jnp.take_along_axis(moved, chosen, axis=0)
-
-
-def _log_near_one(e: Array) -> Array:
-    """log(1 + E), six terms of the series."""
-    one = jnp.eye(e.shape[-1], dtype=e.dtype)
-    series = -one / 6
-    for k in (5, 4, 3, 2, 1):
-        series = (-1) ** (k + 1) / k * one + product(e, series)
-    return product(e, series)
-
-
-def _largest(x: Array, axes: int) -> Array:
-    return jnp.max(jnp.abs(x), axis=tuple(range(-axes, 0)))
-
-
-@functools.lru_cache(maxsize=256)
-def _directions(generators: Matrices) -> np.ndarray:
-    """0, then a few generic directions of the algebra and their negatives, of one fixed length."""
-    basis = np.asarray(generators)
-    draws = np.random.default_rng(0).normal(size=(min(6, 2 * len(basis) - 1), len(basis)))
-    length = np.linalg.norm(np.einsum("ni,irc->nrc", draws, basis), axis=(1, 2))
-    # A rotation of one plane by θ has a generator of norm √2 θ.
-    draws *= (math.sqrt(2) * _SHIFT / length)[:, None]
-    return np.concatenate([np.zeros((1, len(basis))), *itertools.chain([draws, -draws])])

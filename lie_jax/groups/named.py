@@ -8,10 +8,10 @@ from; ``with_vector=False`` is for what needs no lift.
 from lie_jax.groups.base import Group
 from lie_jax.groups.linear import GL2
 from lie_jax.groups.lorentz import Lorentz
-from lie_jax.groups.product import SemidirectProduct
 from lie_jax.groups.rxso2 import RxSO2
 from lie_jax.groups.rxso3 import RxSO3
 from lie_jax.groups.se3 import SE3
+from lie_jax.groups.semidirect import SemidirectProduct
 from lie_jax.groups.so2 import SO2
 from lie_jax.groups.translation import T
 
