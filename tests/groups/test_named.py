@@ -59,8 +59,8 @@ SCALES = {"SL2": 0.5, "SL2 x T2": 0.5}
 # Compiling the laws of a group takes up to half a minute: one group of each kind by default.
 QUICK = {
     ("SU2", jnp.float64), ("Heisenberg", jnp.float32), ("Lorentz", jnp.float64),
-    ("turns about z", jnp.float64),
 }  # fmt: skip
+QUICK_LIFTS = {"Lorentz", "SL2", "Affine2", "Galilei", "Similarity3", "SO3 x SO2"}
 CASES = [
     pytest.param(name, dtype, marks=() if (name, dtype) in QUICK else pytest.mark.slow)
     for name in GROUPS
@@ -79,7 +79,14 @@ def test_laws(name, dtype):
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("name", [n for n, g in GROUPS.items() if g.has_lift])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK_LIFTS else pytest.mark.slow)
+        for name, group in GROUPS.items()
+        if group.has_lift
+    ],
+)
 def test_lifts(name, key):
     assert_lift(GROUPS[name], key=key, dtype=jnp.float64, points=SAMPLERS.get(name))
 
