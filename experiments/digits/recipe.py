@@ -27,9 +27,6 @@ RxSO2      93.1     93.1    93.1  93.1  3e-7
 
 Who cannot know which way is up may take a 6 for a 9. That is little of what symmetry costs upright:
 4 of the 31 errors of SO2 and 1 of 31 of RxSO2.
-
-C8 acts by one lift into a fundamental domain, whose walls a turned digit crosses: that costs more than
-coarse angles would.
 """
 
 from typing import Any
