@@ -114,7 +114,7 @@ QM9_LIFTS = Comparison(
         "s: seconds of training"
     ),
     variants=VARIANTS,
-    full=Settings(variants=NAMES, train_size=20_000, test_size=400, steps=400, batch_size=32),
+    full=Settings(variants=NAMES, train_size=20_000, test_size=400, steps=500, batch_size=32),
     quick=Settings(
         variants=NAMES[:6],
         train_size=500,
