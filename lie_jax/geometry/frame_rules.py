@@ -20,6 +20,7 @@ from lie_jax.groups import (
     RxSO3,
     Similarity,
 )
+from lie_jax.groups.matrix_functions import homogeneous
 from lie_jax.numerics import safe_norm
 from lie_jax.points import PointSet
 from lie_jax.typing import Array, Float
@@ -65,12 +66,6 @@ def _with_ones(matrix: Array, before: int, after: int) -> Array:
     return jnp.pad(matrix, widths) + jnp.diag(jnp.where(inside, 0, 1)).astype(matrix.dtype)
 
 
-def _affine(linear: Array, offset: Array) -> Array:
-    """[[linear, offset], [0, 1]]."""
-    size = linear.shape[-1]
-    return _with_ones(linear, 0, 1).at[..., :size, size].set(offset)
-
-
 def _lorentz(group: Group) -> FrameRule:
     """The rest frame of the total momentum, then rotations of the momenta in it."""
 
@@ -90,7 +85,7 @@ def _poincare(group: Group) -> FrameRule:
     def normalise(points: PointSet) -> Array:
         momentum = points.coords[..., 4:]
         total = masking.masked_sum(momentum, points.mask[..., None], axis=-2)
-        return group.from_matrix(_affine(lorentz.section(total), centroid(points)[..., :4]))
+        return group.from_matrix(homogeneous(lorentz.section(total), centroid(points)[..., :4], 1))
 
     def embed(rotation: Array) -> Array:
         return group.from_matrix(_with_ones(rotation, 1, 1))
@@ -106,7 +101,7 @@ def _similarity(group: Group) -> FrameRule:
         radius = safe_norm(points.coords[..., :3] - centre[..., None, :])
         scale = masking.masked_mean(radius, points.mask, axis=-1)[..., None, None]
         scale = jnp.where(scale == 0, 1, scale)
-        return group.from_matrix(_affine(scale * jnp.eye(3, dtype=scale.dtype), centre))
+        return group.from_matrix(homogeneous(scale * jnp.eye(3, dtype=scale.dtype), centre, 1))
 
     def embed(rotation: Array) -> Array:
         return group.from_matrix(_with_ones(rotation, 0, 1))

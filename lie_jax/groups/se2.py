@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from lie_jax.groups import _check, so2
 from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
+from lie_jax.groups.matrix_functions import homogeneous
 from lie_jax.numerics import cosc, cotc, safe_norm, sinc
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
@@ -82,7 +83,7 @@ def section(x: Float[Array, "*b 2"]) -> Float[Array, "*b 4"]:
 @checked
 def to_matrix(g: Float[Array, "*b 4"]) -> Float[Array, "*b 3 3"]:
     """The homogeneous matrix [[R, t], [0, 1]]."""
-    return _affine(so2.to_matrix(g[..., :2]), g[..., 2:], 1)
+    return homogeneous(so2.to_matrix(g[..., :2]), g[..., 2:], 1)
 
 
 @checked
@@ -94,19 +95,13 @@ def from_matrix(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 4"]:
 @checked
 def hat(a: Float[Array, "*b 3"]) -> Float[Array, "*b 3 3"]:
     """[[θ J, u], [0, 0]]."""
-    return _affine(so2.hat(a[..., :1]), a[..., 1:], 0)
+    return homogeneous(so2.hat(a[..., :1]), a[..., 1:], 0)
 
 
 @checked
 def vee(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 3"]:
     """[θ, u] of [[θ J, u], [0, 0]]."""
     return jnp.concatenate([matrix[..., 1, :1], matrix[..., :2, 2]], axis=-1)
-
-
-def _affine(linear: Array, offset: Array, corner: int) -> Array:
-    top = jnp.concatenate([linear, offset[..., None]], axis=-1)
-    last = jnp.zeros_like(top[..., :1, :]).at[..., -1].set(corner)
-    return jnp.concatenate([top, last], axis=-2)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from lie_jax.groups import _check, quaternion
 from lie_jax.groups._check import checked
 from lie_jax.groups.base import Group
+from lie_jax.groups.matrix_functions import homogeneous
 from lie_jax.numerics import cosc, cotc, safe_norm, sincc
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
@@ -89,7 +90,7 @@ def section(x: Float[Array, "*b 3"]) -> Float[Array, "*b 7"]:
 @checked
 def to_matrix(g: Float[Array, "*b 7"]) -> Float[Array, "*b 4 4"]:
     """The homogeneous matrix [[R, t], [0, 1]]."""
-    return _affine(quaternion.to_matrix(g[..., :4]), g[..., 4:], 1)
+    return homogeneous(quaternion.to_matrix(g[..., :4]), g[..., 4:], 1)
 
 
 @checked
@@ -102,19 +103,13 @@ def from_matrix(matrix: Float[Array, "*b 4 4"]) -> Float[Array, "*b 7"]:
 @checked
 def hat(a: Float[Array, "*b 6"]) -> Float[Array, "*b 4 4"]:
     """[[hat(ω), u], [0, 0]]."""
-    return _affine(quaternion.hat(a[..., :3]), a[..., 3:], 0)
+    return homogeneous(quaternion.hat(a[..., :3]), a[..., 3:], 0)
 
 
 @checked
 def vee(matrix: Float[Array, "*b 4 4"]) -> Float[Array, "*b 6"]:
     """[ω, u] of [[hat(ω), u], [0, 0]]."""
     return jnp.concatenate([quaternion.vee(matrix[..., :3, :3]), matrix[..., :3, 3]], axis=-1)
-
-
-def _affine(linear: Array, offset: Array, corner: int) -> Array:
-    top = jnp.concatenate([linear, offset[..., None]], axis=-1)
-    last = jnp.zeros_like(top[..., :1, :]).at[..., -1].set(corner)
-    return jnp.concatenate([top, last], axis=-2)
 
 
 @dataclasses.dataclass(frozen=True)
