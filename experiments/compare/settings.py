@@ -1,6 +1,9 @@
 """How long, on how much and how large: what all variants of a comparison share."""
 
 import dataclasses
+from typing import Any
+
+import lie_jax as lj
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,3 +46,13 @@ class Settings:
             raise ValueError(
                 f"Settings: variants must be named once each, at least one, got {self.variants}"
             )
+
+    def network(self, **options: Any) -> lj.LieTransformerConfig:
+        """The network of all variants, of these sizes; ``options`` are the recipe's."""
+        return lj.LieTransformerConfig(
+            width=self.width,
+            layers=self.layers,
+            heads=self.heads,
+            attention=lj.AttentionConfig(normalisation="mean"),
+            **options,
+        )

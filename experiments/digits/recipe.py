@@ -34,7 +34,6 @@ from typing import Any
 import numpy as np
 import optax
 
-import lie_jax as lj
 from experiments.compare.comparison import Column, Comparison, Examples, Predict, Result, Task
 from experiments.compare.settings import Settings
 from experiments.compare.spread import largest_change
@@ -56,17 +55,8 @@ NAMES = tuple(variant.name for variant in VARIANTS)
 def load(settings: Settings) -> Task:
     """The images, and a network that tells ten digits apart."""
     train, test = data.load(settings.seed, settings.train_size, settings.test_size)
-    config = lj.LieTransformerConfig(
-        in_channels=1,
-        outputs=10,
-        width=settings.width,
-        layers=settings.layers,
-        heads=settings.heads,
-        attention=lj.AttentionConfig(normalisation="mean"),
-        head="linear_pool",
-    )
     return Task(
-        config=config,
+        config=settings.network(in_channels=1, outputs=10, head="linear_pool"),
         train=train,
         loss=optax.softmax_cross_entropy_with_integer_labels,
         evaluate=lambda predict: evaluate(predict, test, settings.seed),

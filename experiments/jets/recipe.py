@@ -79,16 +79,8 @@ def load(settings: Settings) -> Task:
     """The jets, and a network with one logit."""
     train_key, test_key = jax.random.split(jax.random.key(settings.seed))
     test = data.jets(test_key, settings.test_size)
-    config = lj.LieTransformerConfig(
-        in_channels=1,
-        width=settings.width,
-        layers=settings.layers,
-        heads=settings.heads,
-        attention=lj.AttentionConfig(normalisation="mean"),
-        head="linear_pool",
-    )
     return Task(
-        config=config,
+        config=settings.network(in_channels=1, head="linear_pool"),
         train=data.jets(train_key, settings.train_size),
         loss=loss,
         evaluate=lambda predict: evaluate(predict, test, settings.seed),

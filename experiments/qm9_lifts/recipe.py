@@ -82,15 +82,8 @@ def loss(outputs: Array, targets: Array) -> Array:
 def load(settings: Settings) -> Task:
     """The molecules, and the network of the quick preset in small."""
     molecules = data.load(settings.train_size, settings.test_size)
-    config = lj.LieTransformerConfig(
-        in_channels=qm9.CHANNELS,
-        width=settings.width,
-        layers=settings.layers,
-        heads=settings.heads,
-        attention=lj.AttentionConfig(normalisation="mean"),
-    )
     return Task(
-        config=config,
+        config=settings.network(in_channels=qm9.CHANNELS),
         train=molecules.train,
         loss=loss,
         evaluate=lambda predict: evaluate(predict, molecules, settings.seed),

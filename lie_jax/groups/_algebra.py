@@ -104,10 +104,13 @@ def misses_elements(algebra: Algebra) -> bool:
     Such a product has a negative eigenvalue without a partner. True is a proof, False only a
     search without a find.
     """
+    # Imported here: few groups ask, and all of lie_jax would wait for it.
+    from scipy.linalg import expm
+
     rng = np.random.default_rng(0)
     scale = np.linalg.norm(algebra.basis, axis=(1, 2))
     draws = rng.normal(size=(2, 300, len(scale))) * rng.choice([1.0, 2.0, 4.0], (2, 300, 1))
-    g, h = _expm(np.einsum("nbi,irc->nbrc", draws / scale, algebra.basis))
+    g, h = expm(np.einsum("nbi,irc->nbrc", draws / scale, algebra.basis))
     for values in np.linalg.eigvals(g @ h):
         gaps = np.abs(values[:, None] - values) + np.where(np.eye(len(values)), np.inf, 0)
         lonely = gaps.min(axis=1) > 1e-3 * np.abs(values)
@@ -115,13 +118,3 @@ def misses_elements(algebra: Algebra) -> bool:
         if np.any(negative & lonely):
             return True
     return False
-
-
-def _expm(m: np.ndarray) -> np.ndarray:
-    one = np.eye(m.shape[-1])
-    m, result = m / 2**10, one
-    for k in range(8, 0, -1):
-        result = one + m @ result / k
-    for _ in range(10):
-        result = result @ result
-    return result

@@ -29,6 +29,7 @@ from lie_jax.groups._algebra import (
 from lie_jax.groups.base import Group
 from lie_jax.groups.matrix_functions import (
     apply,
+    expm,
     expm1_and_phi,
     homogeneous,
     phi,
@@ -249,7 +250,7 @@ class MatrixGroup(Group):
     def exp(self, a):
         hat = self.hat(a)
         if not self.affine:
-            return jnp.eye(self.matrix_dim, dtype=hat.dtype) + expm1_and_phi(hat)[0]
+            return expm(hat)
         # The translation is linear in its generator, however long: it takes no part in scaling.
         rest, v = expm1_and_phi(hat[..., :-1, :-1])
         linear = jnp.eye(rest.shape[-1], dtype=hat.dtype) + rest
