@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks._markdown import row as markdown_row
+
 STYLES = {
     "reference": ("tab:gray", "s"),
     "tiled": ("tab:blue", "o"),
@@ -82,7 +84,7 @@ def markdown(rows: Sequence[dict]) -> str:
     """All rows as a table, reasons for missing figures below it, slopes at the end."""
     heads = ["n", "implementation", "s/step", "fastest", "peak MiB", "step MiB", "compile s"]
     heads += ["GFLOP/s", "of peak", "of roofline", "vs pytorch", "vs reference"]
-    lines = [title(rows), "", _cells(heads), _cells(["---"] * len(heads))]
+    lines = [title(rows), "", markdown_row(heads), markdown_row(["---"] * len(heads))]
     seconds = {(r["n"], r["implementation"]): r["seconds"] for r in rows}
     reasons = []
     for row in rows:
@@ -90,7 +92,7 @@ def markdown(rows: Sequence[dict]) -> str:
         if "failure" in row:
             reasons.append(f"- n = {n}, {name}: {row['failure'].splitlines()[0]}")
             short = row["failure"].partition(":")[0].partition(" (")[0]
-            lines.append(_cells([str(n), name, short, *[""] * (len(heads) - 3)]))
+            lines.append(markdown_row([str(n), name, short, *[""] * (len(heads) - 3)]))
             continue
         shares = [row.get(key) for key in ("share_of_peak", "share_of_roofline")]
         ratios = [
@@ -98,7 +100,7 @@ def markdown(rows: Sequence[dict]) -> str:
             for other in ("pytorch", "reference")
         ]
         lines.append(
-            _cells(
+            markdown_row(
                 [
                     str(n),
                     name,
@@ -127,10 +129,6 @@ def slope_lines(rows: Sequence[dict]) -> list[str]:
         for name, fit in slopes(rows).items()
         if _series(rows, name)
     ]
-
-
-def _cells(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _figure(value: float) -> str:

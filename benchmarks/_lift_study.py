@@ -3,7 +3,7 @@
 import functools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -138,9 +138,3 @@ def cost(rounds: int, seed: int) -> list[dict]:
          "ratio": medians[name] / medians[f"random, {count}"]}
         for name, (count, _, _) in cases.items()
     ]  # fmt: skip
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

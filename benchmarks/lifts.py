@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 
 from benchmarks import _lift_study as study
+from benchmarks._markdown import table
 from benchmarks._protocol import ROOT
 
 
@@ -26,13 +27,13 @@ def markdown(results: dict) -> str:
             for curve in curves
         ]
         head = ["lifts", "embedding", *(f"{count} samples" for count in counts)]
-        parts.append(f"Invariance error, {name}:\n\n{study.table(head, body)}")
+        parts.append(f"Invariance error, {name}:\n\n{table(head, body)}")
     body = [
         [r["group"], r["method"], f"{r['float64']:.0e}", f"{r['float32']:.0e}"]
         for r in results["exact"]
     ]
     head = ["group", "lifts", "float64", "float32"]
-    parts.append("Invariance error of exact lifts:\n\n" + study.table(head, body))
+    parts.append("Invariance error of exact lifts:\n\n" + table(head, body))
     body = [
         [method, *(f"{r['change']:.0e}" for r in results["modulus"] if r["method"] == method)]
         for method in study.METHODS
@@ -40,15 +41,15 @@ def markdown(results: dict) -> str:
     head = ["lifts", *(f"step {step:.0e}" for step in study.STEPS)]
     parts.append(
         "Largest change over one step of a path through a regular tetrahedron, SE3:\n\n"
-        + study.table(head, body)
+        + table(head, body)
     )
     body = [
         [r["lifts"], str(r["count"]), f"{r['milliseconds']:.1f}", f"{r['ratio']:.2f}"]
         for r in results["cost"]
     ]
     head = ["lifts", "number", "ms, forward + backward", "of as many random ones"]
-    parts.append("Cost, 8 clouds of 18 points, SE3:\n\n" + study.table(head, body))
-    return "\n".join(parts)
+    parts.append("Cost, 8 clouds of 18 points, SE3:\n\n" + table(head, body))
+    return "\n\n".join(parts) + "\n"
 
 
 def plot(results: dict, path: Path) -> None:

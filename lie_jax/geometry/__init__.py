@@ -9,6 +9,7 @@ from lie_jax.geometry.frame_rules import frames_of_rotations as frames_of_rotati
 from lie_jax.geometry.frames import FrameRule as FrameRule
 from lie_jax.geometry.frames import Frames as Frames
 from lie_jax.geometry.frames import cloud_frames as cloud_frames
+from lie_jax.geometry.frames import has_frames as has_frames
 from lie_jax.geometry.frames import register_frames as register_frames
 from lie_jax.geometry.lift import LiftMethod as LiftMethod
 from lie_jax.geometry.lift import lift as lift

@@ -66,6 +66,11 @@ def register_frames(kind: type[Group] | Group, rule: Callable[[Group], FrameRule
     _RULES[kind] = rule
 
 
+def has_frames(group: Group) -> bool:
+    """Whether the frame methods are known for a group."""
+    return group in _RULES or type(group) in _RULES
+
+
 def cloud_frames(
     group: Group,
     points: PointSet,

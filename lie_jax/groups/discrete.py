@@ -30,8 +30,9 @@ _DIRECTION = (0.8412, 0.2391, 0.4850)
 
 def _axes(dim: int) -> np.ndarray:
     """Orthonormal axes in the rows, the first along that direction."""
-    first = np.asarray(_DIRECTION[:dim])[:, None]
-    return np.linalg.qr(np.concatenate([first, np.eye(dim)[:, 1:]], axis=1))[0].T * -1
+    first = np.asarray(_DIRECTION[:dim])
+    axes = np.linalg.qr(np.column_stack([first, np.eye(dim)[:, 1:]]))[0].T
+    return axes * np.sign(axes[0] @ first)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,4 +12,12 @@ def test_one_group(capsys):
     assert max(row[f"{column}_float64"] for column in groups._COLUMNS) <= 1e-10
     assert max(row[f"{column}_float32"] for column in groups._COLUMNS) <= 1e-4
     assert row["milliseconds"] > 0
-    assert groups.table({"rows": [row]}).count("\n") == 2
+    assert len(groups.cells(row)) == len(groups._HEADS)
+
+
+def test_methods():
+    """Every method by which points lift exactly, then what they are compared with."""
+    assert groups._methods(groups.GROUPS["SL2"]) == ["one"]
+    assert groups._methods(groups.GROUPS["T(2) x C8"]) == ["all", "given", "random"]
+    wanted = ["frame", "weighted_frame", "given", "random"]
+    assert groups._methods(groups.GROUPS["Lorentz"]) == wanted
