@@ -14,6 +14,7 @@ from lie_jax.groups import (
     SE2,
     SE3,
     SO3,
+    Galilei,
     Group,
     Lorentz,
     Poincare,
@@ -93,6 +94,21 @@ def _poincare(group: Group) -> FrameRule:
     return FrameRule(normalise, lambda y: y[..., 5:], embed, reflects=False)
 
 
+def _galilei(group: Group) -> FrameRule:
+    """About the centroid of the events, at rest on average; rotations of the velocities."""
+
+    def normalise(points: PointSet) -> Array:
+        mean = centroid(points)
+        event, velocity = mean[..., :4], mean[..., 4:]
+        one = jnp.broadcast_to(jnp.eye(3, dtype=mean.dtype), (*velocity.shape, 3))
+        return group.from_matrix(homogeneous(homogeneous(one, velocity, 1), event, 1))
+
+    def embed(rotation: Array) -> Array:
+        return group.from_matrix(_with_ones(rotation, 0, 2))
+
+    return FrameRule(normalise, lambda y: y[..., 4:], embed, reflects=False)
+
+
 def _similarity(group: Group) -> FrameRule:
     """About the centroid of the places, in units of their mean distance from it."""
 
@@ -120,3 +136,4 @@ register_frames(E3, frames_of_motions(reflects=True))
 register_frames(Lorentz(), _lorentz)
 register_frames(Poincare(), _poincare)
 register_frames(Similarity(3), _similarity)
+register_frames(Galilei(), _galilei)

@@ -11,10 +11,36 @@ import pytest
 import lie_jax as lj
 from lie_jax import geometry
 from lie_jax.geometry import poses
-from lie_jax.groups import E2, E3, O2, O3, SE2, SE3, SO2, SO3, Lorentz, Poincare, Similarity, T
+from lie_jax.groups import (
+    E2,
+    E3,
+    O2,
+    O3,
+    SE2,
+    SE3,
+    SO2,
+    SO3,
+    Galilei,
+    Lorentz,
+    Poincare,
+    Similarity,
+    T,
+)
 from lie_jax.testing._compile import compiled_fast
 
-GROUPS = [O2(), SE2(), E2(), SO3(), O3(), SE3(), E3(), Lorentz(), Poincare(), Similarity(3)]
+GROUPS = [
+    O2(),
+    SE2(),
+    E2(),
+    SO3(),
+    O3(),
+    SE3(),
+    E3(),
+    Lorentz(),
+    Poincare(),
+    Similarity(3),
+    Galilei(),
+]
 METHODS = ["frame", "weighted_frame", "local_frame", "canonical"]
 
 
