@@ -120,21 +120,25 @@ def cost(rounds: int, seed: int) -> list[dict]:
             build(group, seed, jnp.float32, width=64, layers=3, heads=8, **changes)
         )
 
-        def loss(params, points, apply=apply):
-            return jnp.sum(apply(params, points, key=jax.random.key(0)))
+        def loss(params, points, key, apply=apply):
+            return jnp.sum(apply(params, points, key=key))
 
-        steps[name] = functools.partial(jax.jit(jax.grad(loss)), params, points)
+        steps[name] = functools.partial(jax.jit(jax.grad(loss)), params, points, jax.random.key(0))
         jax.block_until_ready(steps[name]())
     taken: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, step in steps.items():
             started = time.perf_counter()
-            for _ in range(3):
-                jax.block_until_ready(step())
-            taken[name].append((time.perf_counter() - started) / 3 * 1e3)
-    medians = {name: statistics.median(times) for name, times in taken.items()}
+            jax.block_until_ready(step())
+            taken[name].append((time.perf_counter() - started) * 1e3)
+
+    def ratio(name: str, count: int) -> float:
+        """Of calls in the same round: the machine's speed drifts from round to round."""
+        pairs = zip(taken[name], taken[f"random, {count}"], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
     return [
-        {"lifts": name, "count": count, "milliseconds": medians[name],
-         "ratio": medians[name] / medians[f"random, {count}"]}
+        {"lifts": name, "count": count, "milliseconds": statistics.median(taken[name]),
+         "ratio": ratio(name, count)}
         for name, (count, _, _) in cases.items()
     ]  # fmt: skip

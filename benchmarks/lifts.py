@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.lifts", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of the cost")
+    parser.add_argument("--rounds", type=int, default=41, help="rounds of the cost")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of tables")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "runs" / "bench-lifts", metavar="FOLDER",

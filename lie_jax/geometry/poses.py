@@ -60,11 +60,13 @@ def canonical(y: Float[Array, "*b n d"], mask: Bool[Array, "*b n"], reflects: bo
     """
     y = _scaled(y, mask)
     axes = _principal_axes(y)
-    along = _matmul(y, axes)
+    # Not a matrix product: so small a one takes longer than this.
+    along = jnp.sum(y[..., :, None] * axes[..., None, :, :], axis=-2)
     skew = jax.lax.stop_gradient(jnp.sum(along**3, axis=-2))
     signs = jnp.where(skew < 0, -1, 1).astype(y.dtype)
     if not reflects:
-        signs = signs.at[..., -1].set(jnp.prod(signs[..., :-1], axis=-1))
+        others = signs[..., :-1]
+        signs = jnp.concatenate([others, jnp.prod(others, axis=-1, keepdims=True)], axis=-1)
     rotations = (axes * signs[..., None, :])[..., None, None, :, :]
     return Poses(rotations, jnp.ones((*y.shape[:-2], 1), y.dtype))
 
@@ -97,7 +99,7 @@ def weighted(
         rotations = _in_plane(e1, reflects)
     else:
         across = y[..., None, :, :] - _project(e1[..., None, :], y[..., None, :, :])
-        across = _without_rounding(across)
+        across = jnp.where(_is_rounding(across), 0, across)
         others = jnp.broadcast_to(mask[..., None, :], across.shape[:-1])
         shares = _shares(jnp.sum(across * across, axis=-1), others)
         inner, partner = _heaviest(shares, anchors)
@@ -126,20 +128,21 @@ def local(y: Float[Array, "*b n d"], mask: Bool[Array, "*b n"], reflects: bool) 
     y = _scaled(y, mask)
     count = jnp.maximum(jnp.sum(mask, axis=-1, dtype=y.dtype), 1)
     rho2 = (count ** (-2 / d))[..., None, None]
-    r = y[..., None, :, :] - y[..., :, None, :]
-    weight = (jnp.sum(r * r, axis=-1) + rho2) ** -3
+    # Component by component, so that the neighbours and not the 3 components are the vector lanes.
+    r = [y[..., None, :, k] - y[..., :, None, k] for k in range(d)]
+    weight = (sum(x * x for x in r) + rho2) ** -3
     weight = jnp.where(mask[..., None, :], weight, 0)
     weight = weight / jnp.sum(weight, axis=-1, keepdims=True)
-    v = jnp.sum(weight[..., None] * r, axis=-2)
+    v = jnp.stack([jnp.sum(weight * x, axis=-1) for x in r], axis=-1)
     stand_ins = [jnp.broadcast_to(whole[..., k], y.shape) for k in range(d)]
-    e1 = _first([v, y, *stand_ins])
+    e1 = _direction(v, y, *stand_ins)
     if d == 2:
         rotations = _in_plane(e1, reflects)
     else:
-        lever = (weight * jnp.sum(r * e1[..., :, None, :], axis=-1))[..., None]
-        turn = jnp.sum(lever * r, axis=-2)
+        lever = weight * sum(x * e1[..., :, k, None] for k, x in enumerate(r))
+        turn = jnp.stack([jnp.sum(lever * x, axis=-1) for x in r], axis=-1)
         candidates = [x - _project(e1, x) for x in (turn, y, *stand_ins)]
-        e2 = _perpendicular(e1, _first(candidates))
+        e2 = _perpendicular(e1, *candidates)
         rotations = _in_space(e1, e2, reflects)
     rotations = jnp.moveaxis(rotations, -3, -4)  # (*b, s, n, d, d)
     copies = rotations.shape[-4]
@@ -172,9 +175,9 @@ def _matmul(a: Array, b: Array) -> Array:
 def _principal_axes(y: Array) -> Array:
     """Principal axes in the columns, longest first, of determinant +1; (\\*b, d, d)."""
     axes = safe_eigh(_matmul(jnp.swapaxes(y, -1, -2), y))[1][..., ::-1]
-    turned = jax.lax.stop_gradient(jnp.linalg.det(axes)) < 0
-    last = jnp.where(turned[..., None], -axes[..., -1], axes[..., -1])
-    return axes.at[..., -1].set(last)
+    turned = (jax.lax.stop_gradient(jnp.linalg.det(axes)) < 0)[..., None, None]
+    is_last = jnp.arange(y.shape[-1]) == y.shape[-1] - 1
+    return jnp.where(turned & is_last, -axes, axes)
 
 
 def _project(e: Array, x: Array) -> Array:
@@ -186,39 +189,41 @@ def _axis(d: int, k: int, like: Array) -> Array:
     return jnp.eye(d, dtype=like.dtype)[k]
 
 
-def _without_rounding(x: Array) -> Array:
-    """Vectors that are rounding errors of a cloud of size 1, made 0."""
-    small = jnp.sum(x * x, axis=-1, keepdims=True) <= _rounding(x.dtype) ** 2
-    return jnp.where(small, 0, x)
+def _is_rounding(x: Array) -> Array:
+    """Whether vectors are no more than rounding errors of a cloud of size 1; (\\*b, 1)."""
+    return jnp.sum(x * x, axis=-1, keepdims=True) <= _rounding(x.dtype) ** 2
 
 
-def _direction(x: Array, fallback: Array) -> Array:
-    """x / |x|, or ``fallback`` where x is 0 but for rounding."""
-    x = _without_rounding(x)
-    length = safe_norm(x, keepdims=True)
-    return jnp.where(length == 0, fallback, x / jnp.where(length == 0, 1, length))
+def _direction(x: Array, *fallbacks: Array) -> Array:
+    """The direction of x, or of the first of ``fallbacks`` where x is 0 but for rounding.
 
-
-def _first(candidates: list[Array]) -> Array:
-    """The direction of the first candidate that is not 0 but for rounding."""
-    found = _axis(candidates[0].shape[-1], 0, candidates[0])
+    The last of them is never 0.
+    """
+    *candidates, found = (x, *fallbacks)
     for candidate in reversed(candidates):
-        found = _direction(candidate, found)
-    return found
+        found = jnp.where(_is_rounding(candidate), found, candidate)
+    return found / safe_norm(found, keepdims=True)
 
 
-def _perpendicular(e1: Array, x: Array) -> Array:
-    """A unit vector across e1, towards x if x is not along e1."""
-    # The coordinate axis on which e1 is shortest is well across it.
-    least = jnp.argmin(jax.lax.stop_gradient(jnp.abs(e1)), axis=-1)
-    spare = jax.nn.one_hot(least, 3, dtype=e1.dtype)
-    spare = spare - _project(e1, spare)
-    spare = spare / safe_norm(spare, keepdims=True)
-    x = _direction(x, spare)
+def _perpendicular(e1: Array, *candidates: Array) -> Array:
+    """A unit vector across e1, towards the first candidate that is not along e1."""
+    spare = _across(e1)
+    x = _direction(*candidates, spare)
     # Once more: what was left of a nearly parallel x is not across e1 to full accuracy.
     x = x - _project(e1, x)
     length = safe_norm(x, keepdims=True)
     return jnp.where(length < 0.5, spare, x / jnp.where(length < 0.5, 1, length))
+
+
+def _across(u: Array) -> Array:
+    """A unit vector across the unit vector u of R³.
+
+    Source: Duff et al., Building an orthonormal basis, revisited (2017).
+    """
+    x, y, z = u[..., 0], u[..., 1], u[..., 2]
+    sign = jnp.where(z < 0, -1, 1).astype(u.dtype)
+    a = -1 / (sign + z)
+    return jnp.stack([1 + sign * x * x * a, sign * x * y * a, -sign * x], axis=-1)
 
 
 def _in_plane(e1: Array, reflects: bool) -> Array:

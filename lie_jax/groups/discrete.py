@@ -163,12 +163,12 @@ class Discrete(OfParent):
             half = (turn[..., :1] < 0) & (jnp.abs(turn[..., 1:]) < rounding)
             turn = jnp.where(half, jnp.asarray((-1, 0), g.dtype), turn)
         else:
-            axis = turn[..., 1:]
-            half = jnp.abs(turn[..., :1]) < rounding
+            w, axis = turn[..., :1], turn[..., 1:]
             # Written out: a tile computes it component by component.
             side = sum(axis[..., i : i + 1] * d for i, d in enumerate(_DIRECTION))
-            axis = jnp.where(side < 0, -axis, axis)
-            turn = jnp.where(half, jnp.concatenate([jnp.zeros_like(side), axis], axis=-1), turn)
+            flipped = (w < -rounding) | ((w < rounding) & (side < 0))
+            turn = jnp.where(flipped, -turn, turn)
+            turn = jnp.concatenate([jnp.maximum(turn[..., :1], 0), turn[..., 1:]], axis=-1)
         return self.parent.log(jnp.concatenate([turn, rest], axis=-1))
 
     @property

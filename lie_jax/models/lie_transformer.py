@@ -5,6 +5,7 @@ Source: Hutchinson et al., LieTransformer: Equivariant self-attention for Lie gr
 
 import dataclasses
 import itertools
+import math
 from typing import Literal
 
 import jax
@@ -241,16 +242,28 @@ class LieTransformer(nnx.Module):
         self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None, train: bool = False
     ) -> Float[Array, "*b o"]:
         """As the model itself, after the lift: exactly invariant to ``elements -> g elements``."""
-        pairs = self.pairs(lifted, key=key)
+        batch, weights, dtype = lifted.mask.shape[:-1], lifted.frame_weights, lifted.values.dtype
+        neighbourhood = self._neighbourhood(lifted, key)
+        lifted = dataclasses.replace(lifted, frame_weights=None)
+        if len(batch) > 1:
+            # One batch axis: XLA lays out what has more of them worse (10 % of a training step).
+            lifted, neighbourhood = jax.tree.map(
+                lambda x: x.reshape(math.prod(batch), *x.shape[len(batch) :]),
+                (lifted, neighbourhood),
+            )
+        # Or else XLA would compute a point's elements anew for each of its pairs.
+        lifted = jax.lax.optimization_barrier(lifted)
+        pairs = self._pairs(lifted, neighbourhood)
         x = self.embedding(lifted.values)
         for block in self.blocks:
             x = block(x, pairs, lifted.mask, train=train, implementation=self.config.implementation)
         y = self._read_out(x, lifted)
-        if lifted.frame_weights is not None:
-            weights = lifted.frame_weights.astype(y.dtype)
+        y = y.reshape(*batch, *y.shape[1:]) if len(batch) > 1 else y
+        if weights is not None:
             axis = weights.ndim - 1
-            y = jnp.sum(jnp.expand_dims(weights, tuple(range(axis + 1, y.ndim))) * y, axis=axis)
-        return y.astype(lifted.values.dtype)
+            weights = jnp.expand_dims(weights, tuple(range(axis + 1, y.ndim)))
+            y = jnp.sum(weights.astype(y.dtype) * y, axis=axis)
+        return y.astype(dtype)
 
     def _read_out(self, x: Array, lifted: LiftedSet) -> Array:
         """Outputs of every cloud, or every point, from the features of its lifted points."""
@@ -270,14 +283,9 @@ class LieTransformer(nnx.Module):
             x = jnp.where(lifted.mask[..., :: lifted.samples, None], x, 0)
         return x
 
-    def pairs(
-        self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None
-    ) -> PairSet | LazyPairs:
+    def _pairs(self, lifted: LiftedSet, neighbourhood: Neighbourhood | None) -> PairSet | LazyPairs:
         """The pairs that every block sees, in memory already if the reference shall use them."""
         config = self.config
-        neighbourhood = None
-        if config.neighbours.method != "all":
-            neighbourhood = self._neighbourhood(lifted, key)
         pairs = geometry.lazy_pairs(
             self.group,
             lifted,
@@ -290,14 +298,18 @@ class LieTransformer(nnx.Module):
             chosen = fused.choose(pairs)
         return pairs.materialise() if chosen == "reference" else pairs
 
-    def _neighbourhood(self, lifted: LiftedSet, key: Validated[PRNGKey | None]) -> Neighbourhood:
+    def _neighbourhood(
+        self, lifted: LiftedSet, key: Validated[PRNGKey | None]
+    ) -> Neighbourhood | None:
+        choice = self.config.neighbours
+        if choice.method == "all":
+            return None
         if lifted.frame_weights is not None:
             # The same for every frame: only rounding, or another draw, could tell them apart.
             axis, count = lifted.frame_weights.ndim - 1, lifted.frame_weights.shape[-1]
             one = jax.tree.map(lambda x: jnp.take(x, 0, axis=axis), lifted)
             found = self._neighbourhood(dataclasses.replace(one, frame_weights=None), key)
             return jax.tree.map(lambda x: jnp.stack([x] * count, axis=axis), found)
-        choice = self.config.neighbours
         if choice.method == "random":
             key = check_key("LieTransformer", key)
             queries = lifted.mask.shape[-1]
