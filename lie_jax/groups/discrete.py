@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lie_jax.groups import _check
+from lie_jax.groups import _check, quaternion
 from lie_jax.groups._of_parent import OfParent
 from lie_jax.groups.orthogonal import E2, E3, O2, O3
 from lie_jax.groups.point_groups import point_group
@@ -24,13 +24,11 @@ from lie_jax.groups.so3 import SO3
 from lie_jax.typing import Array, Float, PRNGKey, Shape
 
 _PARENTS = (SO2, O2, SE2, E2, SO3, O3, SE3, E3)
-# No element of a point group keeps this direction, and no plane of reflection holds it.
-_DIRECTION = (0.8412, 0.2391, 0.4850)
 
 
 def _axes(dim: int) -> np.ndarray:
-    """Orthonormal axes in the rows, the first along that direction."""
-    first = np.asarray(_DIRECTION[:dim])
+    """Orthonormal axes in the rows, the first along a direction that no element keeps."""
+    first = np.asarray(quaternion.DIRECTION[:dim])
     axes = np.linalg.qr(np.column_stack([first, np.eye(dim)[:, 1:]]))[0].T
     return axes * np.sign(axes[0] @ first)
 
@@ -158,16 +156,13 @@ class Discrete(OfParent):
         g = _check.last_axes("Discrete.log", "g", g, self.element_shape)
         size = 2 if self.space_dim == 2 else 4  # (cos, sin) or a quaternion
         turn, rest = g[..., :size], g[..., size:]
-        rounding = 1e3 * float(jnp.finfo(g.dtype).eps)
         if size == 2:
+            rounding = 1e3 * float(jnp.finfo(g.dtype).eps)
             half = (turn[..., :1] < 0) & (jnp.abs(turn[..., 1:]) < rounding)
             turn = jnp.where(half, jnp.asarray((-1, 0), g.dtype), turn)
         else:
-            w, axis = turn[..., :1], turn[..., 1:]
-            # Written out: a tile computes it component by component.
-            side = sum(axis[..., i : i + 1] * d for i, d in enumerate(_DIRECTION))
-            flipped = (w < -rounding) | ((w < rounding) & (side < 0))
-            turn = jnp.where(flipped, -turn, turn)
+            turn = quaternion.to_one_side(turn)
+            # Or else the parent's logarithm would choose again.
             turn = jnp.concatenate([jnp.maximum(turn[..., :1], 0), turn[..., 1:]], axis=-1)
         return self.parent.log(jnp.concatenate([turn, rest], axis=-1))
 

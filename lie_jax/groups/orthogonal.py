@@ -22,7 +22,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from lie_jax.groups import _check
+from lie_jax.groups import _check, quaternion
 from lie_jax.groups.base import Group
 from lie_jax.groups.se2 import SE2
 from lie_jax.groups.se3 import SE3
@@ -221,6 +221,14 @@ class O3(_WithReflection):
     space_signs: ClassVar[Signs] = (-1, -1, -1)
     # Half a turn about x, then -I: the reflection diag(-1, 1, 1), which keeps z.
     mirror: ClassVar[tuple[float, ...]] = (0, 1, 0, 0)
+
+    def log(self, g):
+        """The logarithm of h; a half turn has the same axis whatever the rounding.
+
+        Every reflection in a plane is a half turn times -I, and any two lifts of a point with
+        opposite signs differ by one.
+        """
+        return quaternion.log(self._split("log", "g", g)[0], one_side=True)
 
 
 @dataclasses.dataclass(frozen=True)

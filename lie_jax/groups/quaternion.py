@@ -30,20 +30,38 @@ def exp(omega: Float[Array, "*b 3"]) -> Float[Array, "*b 4"]:
     return jnp.concatenate([cos_theta(theta2), sinc(theta2) * half], axis=-1)
 
 
-def log(q: Float[Array, "*b 4"]) -> Float[Array, "*b 3"]:
+def log(q: Float[Array, "*b 4"], one_side: bool = False) -> Float[Array, "*b 3"]:
     """Axis times angle, the angle in [0, π]; the length of q does not matter.
 
     With the sign of q that has w >= 0 and t = |v| / (|q| + w) = tan θ/4, which is in [0, 1] and
     well conditioned at both ends,  ω = 4 atan(t)/t · v / (|q| + w).
 
     Branch: at angle π (w = 0) both signs of q have w >= 0, and the one stored decides whether
-    it is ω or -ω.
+    it is ω or -ω. With ``one_side``, see `to_one_side`, it is the same for both, and the angle
+    may be above π by rounding.
     """
-    q = jnp.where(q[..., :1] < 0, -q, q)
+    q = to_one_side(q) if one_side else jnp.where(q[..., :1] < 0, -q, q)
     w, v = q[..., :1], q[..., 1:]
     v2 = jnp.sum(v * v, axis=-1, keepdims=True)
     scale = jnp.sqrt(v2 + w * w) + w
     return 4 * atanc(v2 / (scale * scale)) / scale * v
+
+
+# No element of a point group keeps this direction, and no plane of reflection holds it.
+DIRECTION = (0.8412, 0.2391, 0.4850)
+
+
+def to_one_side(q: Float[Array, "*b 4"]) -> Float[Array, "*b 4"]:
+    """The one of q and -q with w >= 0; where w is 0 but for rounding, with v towards one side.
+
+    So half turns that differ by rounding have the same axis. It jumps at half turns about axes
+    across `DIRECTION`.
+    """
+    w = q[..., :1]
+    rounding = 1e3 * float(jnp.finfo(q.dtype).eps)
+    # Written out: a tile computes it component by component.
+    side = sum(q[..., 1 + i : 2 + i] * d for i, d in enumerate(DIRECTION))
+    return jnp.where((w < -rounding) | ((w < rounding) & (side < 0)), -q, q)
 
 
 def compose(p: Float[Array, "*#b 4"], q: Float[Array, "*#b 4"]) -> Float[Array, "*#b 4"]:
