@@ -11,7 +11,7 @@ pions each.
 **Network.** 2 layers of width 32, 16,000 parameters, 1,500 steps of 64 jets. A pair of particles is
 seen through `experiments.jets.embedding`.
 
-**Cost.** 4 minutes 38 s with several busy processes beside it on 2 cores.
+**Cost.** 4 minutes 38 s on 2 cores that did other work too.
 
 **Command.** ``python -m experiments compare jets``
 

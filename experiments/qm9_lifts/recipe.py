@@ -14,27 +14,26 @@ an epoch: errors are far from those of ``make run``, and how they order the exac
 is chance. With 400 steps T3 had 46.8, T3-augmented 44.9, SE3-frame 47.9, SE3-weighted-frame 62.9
 (400 test molecules).
 
-**Cost.** About 13 CPU minutes (estimated from parts of it), a third of it C4, with 4 coupled lifts
-of every atom, and a quarter the tests of O, with 24. Training on all 24 would take 36 times as long
-as C4, hours; so O trains on 2. With several busy processes beside it on 2 cores it took 21 minutes.
+**Cost.** 6 minutes 38 s on 2 cores, a third of it C4, with 4 coupled lifts of every atom, and a
+quarter the tests of O, with 24. Training on all 24 would take 36 times as long as C4, an hour; so O
+trains on 2.
 
 **Command.** ``python -m experiments compare qm9-lifts``
 
 **Result** (2 cores of an AMD EPYC, seed 0; errors in bohr², of which ridge regression on atom
-counts makes 170; spread in bohr²: standard deviation of the prediction for a turned molecule; time
-of a step on the busy machine):
+counts makes 170; spread in bohr²: standard deviation of the prediction for a turned molecule):
 
 ==================  ==========  ============  =============  ===========
 symmetry            error       any rotation  quarter turns  ms per step
 ==================  ==========  ============  =============  ===========
-T3                  40.1 ± 2.3            20             10           27
-T3-augmented        42.5 ± 2.6            20             10           16
-SE3-random-1        65.6 ± 3.0            30             40           26
-SE3-random-2        52.2 ± 2.9            20             20          128
-SE3-frame           37.5 ± 2.5          4e-4           4e-4          173
-SE3-weighted-frame  40.8 ± 2.3          5e-4           3e-4          146
-C4-all              39.0 ± 2.4            10           2e-5          596
-O-all-in-tests      40.7 ± 2.7             1           3e-5          131
+T3                  40.1 ± 2.3            20             10           11
+T3-augmented        42.5 ± 2.6            20             10           11
+SE3-random-1        65.6 ± 3.0            30             40           11
+SE3-random-2        52.2 ± 2.9            20             20           41
+SE3-frame           37.5 ± 2.5          4e-4           4e-4           51
+SE3-weighted-frame  40.8 ± 2.3          5e-4           3e-4           55
+C4-all              36.7 ± 2.2            20           3e-5          207
+O-all-in-tests      44.0 ± 2.8             1           2e-5           47
 ==================  ==========  ============  =============  ===========
 """
 
