@@ -1,0 +1,104 @@
+"""Hamilton's equations: dq/dt = dH/dp, dp/dt = -dH/dq, for any callable H.
+
+Source: Goldstein, Classical mechanics, chapter 8.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+
+from lie_jax.typing import Array, Float, PyTree, Validated, unchecked
+
+State = tuple[Float[Array, "*b n d"], Float[Array, "*b n d"]]
+Energy = Callable[[Array, Array, Any], Array]
+
+
+def hamiltonian_field(H: Energy) -> Callable[[Any, State, PyTree], State]:
+    """The vector field of Hamilton's equations, as `diffrax.ODETerm` takes it.
+
+    Args:
+        H: (q, p, params) -> energy; of one system, or (\\*b) of a batch of systems that do not
+            see each other. Separable or not.
+
+    Returns:
+        (t, (q, p), params) -> (dH/dp, -dH/dq), shaped as q and p.
+
+    Raises:
+        ValueError: q and p do not fit (when the field is called).
+    """
+
+    def field(t, state: Validated[State], params: PyTree) -> State:
+        del t
+        q, p = check_state("hamiltonian_field", state)
+        dq, dp = jax.grad(_total(H), argnums=(0, 1))(q, p, params)
+        return dp, -dq
+
+    return field
+
+
+@unchecked
+@dataclasses.dataclass(frozen=True)
+class SeparableHamiltonian:
+    """H(q, p, params) = T(p, params) + V(q, params): what the symplectic solvers integrate.
+
+    Args:
+        kinetic: (p, params) -> T.
+        potential: (q, params) -> V.
+    """
+
+    kinetic: Callable[[Array, Any], Array]
+    potential: Callable[[Array, Any], Array]
+
+    def __call__(self, q: Array, p: Array, params: PyTree) -> Array:
+        return self.kinetic(p, params) + self.potential(q, params)
+
+    def velocity(self, t, p: Array, params: PyTree) -> Array:
+        """dq/dt = dT/dp."""
+        del t
+        return jax.grad(_total(self.kinetic))(p, params)
+
+    def force(self, t, q: Array, params: PyTree) -> Array:
+        """dp/dt = -dV/dq."""
+        del t
+        return -jax.grad(_total(self.potential))(q, params)
+
+    def field(self, t, state: Validated[State], params: PyTree) -> State:
+        """(dq/dt, dp/dt), for solvers of one term."""
+        q, p = check_state("SeparableHamiltonian.field", state)
+        return self.velocity(t, p, params), self.force(t, q, params)
+
+    @property
+    def terms(self) -> tuple[diffrax.ODETerm, diffrax.ODETerm]:
+        """The two terms that the solvers of `lie_jax.dynamics` and diffrax's own take."""
+        return diffrax.ODETerm(self.velocity), diffrax.ODETerm(self.force)
+
+
+def kinetic_energy(p: Float[Array, "*b n d"], mass: Float[Array, "*#b n"]) -> Float[Array, "*b"]:
+    """Σ |p|² / (2 m)."""
+    return jnp.sum(p * p / (2 * mass[..., None]), axis=(-2, -1))
+
+
+def _total(energy: Callable[..., Array]) -> Callable[..., Float[Array, ""]]:
+    """The sum over the batch, whose gradient is that of every system."""
+    return lambda *arguments: jnp.sum(energy(*arguments))
+
+
+def check_state(where: str, state: Any) -> State:
+    """(q, p) if it is a pair of one shape.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        q, p = state
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{where}: state must be a pair (q, p), got {type(state).__name__}"
+        ) from None
+    if jnp.shape(q) != jnp.shape(p):
+        raise ValueError(f"{where}: q and p must have one shape, got {q.shape} and {p.shape}")
+    return q, p
