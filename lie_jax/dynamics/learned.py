@@ -55,14 +55,13 @@ def learned_hamiltonian(
         return jnp.sum(p * p / (2 * mass[..., None]), axis=(-2, -1))
 
     def potential(q: Array, params: Any) -> Array:
-        mask = params.mask
+        mask = jnp.ones(q.shape[:-1], bool) if params.mask is None else params.mask
         if centre != "none":
-            is_real = jnp.ones(q.shape[:-1], bool) if mask is None else mask
             weight = params.system[..., :1] if centre == "mass" else jnp.ones_like(q[..., :1])
-            weight = jnp.where(is_real[..., None], weight, 0)
+            weight = jnp.where(mask[..., None], weight, 0)
             total = jnp.sum(weight, axis=-2, keepdims=True)
-            middle = jnp.sum(weight * q, axis=-2, keepdims=True) / jnp.where(total == 0, 1, total)
-            q = q - middle
+            middle = jnp.sum(weight * q, axis=-2, keepdims=True)
+            q = q - middle / jnp.where(total == 0, 1, total)
         points = PointSet(q, params.system, mask)
         return apply(params.weights, points, key=params.key)[..., 0]
 

@@ -6,6 +6,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from lie_jax.dynamics.hamiltonian import (
     Energy,
@@ -169,7 +170,7 @@ def check_times(where: str, ts: Any) -> None:
     """Raises ValueError unless ts are at least two finite, increasing times."""
     if jnp.ndim(ts) != 1 or len(ts) < 2:
         raise ValueError(f"{where}: ts must have shape (t,), t at least 2, got {jnp.shape(ts)}")
-    if isinstance(ts, jax.core.Tracer):
+    if isinstance(ts, Tracer):
         return
     values = np.asarray(ts)
     bad = np.flatnonzero(~(np.diff(values) > 0))

@@ -148,18 +148,21 @@ class Nystrom4(AbstractSeparableSolver):
         return q, kick(1 / 6, k1, k2, k2, k2, k2, k3)
 
 
+_KUTTA = diffrax.ButcherTableau(
+    c=np.array([1 / 3, 2 / 3, 1.0]),
+    a_lower=(np.array([1 / 3]), np.array([-1 / 3, 1.0]), np.array([1.0, -1.0, 1.0])),
+    b_sol=np.array([1 / 8, 3 / 8, 3 / 8, 1 / 8]),
+    b_error=np.array([-1 / 8, 1 / 8, 1 / 8, -1 / 8]),
+)
+
+
 class RK38(diffrax.AbstractERK):
     """Kutta's 3/8 rule: order 4, 4 evaluations per step; that of the published results.
 
     The error estimate is the difference from the mean of the four slopes, which is of order 2.
     """
 
-    tableau: ClassVar[diffrax.ButcherTableau] = diffrax.ButcherTableau(
-        c=np.array([1 / 3, 2 / 3, 1.0]),
-        a_lower=(np.array([1 / 3]), np.array([-1 / 3, 1.0]), np.array([1.0, -1.0, 1.0])),
-        b_sol=np.array([1 / 8, 3 / 8, 3 / 8, 1 / 8]),
-        b_error=np.array([-1 / 8, 1 / 8, 1 / 8, -1 / 8]),
-    )
+    tableau: ClassVar[diffrax.ButcherTableau | diffrax.MultiButcherTableau] = _KUTTA
     interpolation_cls: ClassVar[Callable[..., Hermite]] = Hermite.from_k
 
     def order(self, terms):
