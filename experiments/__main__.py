@@ -8,12 +8,15 @@ from experiments.digits.recipe import DIGITS
 from experiments.jets.recipe import JETS
 from experiments.qm9 import commands as qm9
 from experiments.qm9_lifts.recipe import QM9_LIFTS
+from experiments.springs import commands as springs
 
 USAGE = """\
 usage: python -m experiments COMMAND EXPERIMENT [options]
 
 commands:
-  train qm9      train on molecules, then evaluate and report    (--preset quick | full)
+  train NAME     train, then evaluate and report                 (--preset quick | full)
+      qm9        a property of molecules
+      springs    the energy of spring systems, from their trajectories
   compare NAME   train one network under several symmetries, show table and picture
                  (up to 10 minutes on 2 cores; a minute or two with --quick):
       digits     handwritten digits, rotated and scaled in tests
@@ -26,9 +29,9 @@ Each command takes --help.
 """
 
 _COMMANDS = {
-    ("train", "qm9"): qm9.train,
-    ("resume", "qm9"): qm9.resume,
-    ("report", "qm9"): qm9.report,
+    (command.__name__, name): command
+    for name, experiment in (("qm9", qm9), ("springs", springs))
+    for command in (experiment.train, experiment.resume, experiment.report)
 } | {
     (command.__name__, comparison.name): functools.partial(command, comparison)
     for comparison in (DIGITS, JETS, QM9_LIFTS)

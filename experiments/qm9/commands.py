@@ -5,7 +5,7 @@ import time
 import tyro
 
 from experiments.qm9.recipe import PRESETS, Recipe
-from experiments.run_argument import run_folder
+from experiments.run_argument import preset_of, run_folder
 from lie_jax import training
 
 
@@ -13,7 +13,7 @@ def train(arguments: list[str]) -> None:
     """Trains by a preset, each of whose values can be changed, then evaluates and reports."""
     recipe = tyro.cli(
         Recipe,
-        default=PRESETS[_preset(arguments)],
+        default=PRESETS[preset_of(arguments, PRESETS)],
         args=arguments,
         prog="python -m experiments train qm9",
         description="Train a LieTransformer on a property of molecules, then test and report.",
@@ -58,14 +58,3 @@ def _finish(folder: training.RunFolder, recipe: Recipe) -> None:
         seconds = round(time.perf_counter() - start, 1)
         folder.write("duration", {"seconds_of_the_last_session": seconds})
     show(folder)
-
-
-def _preset(arguments: list[str]) -> str:
-    """The value of --preset, whose other values are the defaults of the command line."""
-    for i, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name == "--preset":
-            value = value or (arguments[i + 1] if i + 1 < len(arguments) else "")
-            # An unknown name goes on to tyro, which says what is allowed.
-            return value if value in PRESETS else "quick"
-    return "quick"

@@ -1,0 +1,1 @@
+"""Spring systems: learn the energy, roll out, test."""

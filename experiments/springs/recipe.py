@@ -1,0 +1,105 @@
+"""What a run is: every choice in one frozen dataclass, and the presets."""
+
+import dataclasses
+from typing import Literal, get_args
+
+ModelName = Literal[
+    "lietransformer-T2",
+    "lietransformer-SE2",
+    "lietransformer-SO2",
+    "lietransformer-trivial",
+    "lieconv-T2",
+    "hfc",
+    "fc",
+    "hogn",
+    "ogn",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A training run on spring systems."""
+
+    preset: Literal["quick", "full"]
+    """Where the other values come from; each can be given by itself."""
+    model: ModelName = "lietransformer-T2"
+    """Network and symmetry; hfc, fc, hogn, ogn: MLPs and graph networks, h for Hamiltonian."""
+    train_size: int = 1_000
+    """Systems to train on, one chunk of each."""
+    steps: int = 20_000
+    """Updates."""
+    batch_size: int = 100
+    """Systems per update; all of them where there are fewer."""
+    width: int | None = None
+    """Features inside; None takes the published width of the model."""
+    layers: int | None = None
+    """Blocks; None takes the published number."""
+    lift_method: Literal["weighted_frame", "frame", "random"] = "weighted_frame"
+    """Lifts of SE(2)."""
+    lift_samples: int | None = None
+    """Anchors of weighted frames, or random lifts."""
+    chunk: int = 5
+    """Points of a trajectory that one loss spans, the first included."""
+    learning_rate: float = 1e-3
+    """Highest rate of Adam; it decays to 0 as a cosine."""
+    warmup: int = 100
+    """Steps over which the rate grows from 0."""
+    clip: float | None = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.99
+    """Of the average of the weights that is evaluated; 0 evaluates the weights themselves."""
+    evaluate_every: int = 1_000
+    """Steps between validations and checkpoints."""
+    validation_size: int = 500
+    """Systems to validate on."""
+    test_size: int = 2_000
+    """Systems to test chunks on."""
+    rollout_systems: int = 200
+    """Systems to test long rollouts on, of those."""
+    rollout_length: int = 100
+    """Steps of a long rollout."""
+    seed: int = 0
+    """Of initial weights, order and lifts; the systems are the same for all seeds but this one's
+    training systems, which are its own."""
+
+    def __post_init__(self):
+        sizes = {
+            "train_size", "steps", "batch_size", "evaluate_every", "validation_size", "test_size",
+            "rollout_systems", "rollout_length",
+        }  # fmt: skip
+        for name in sizes | ({"width", "layers", "lift_samples"} & _given(self)):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Recipe: {name} must be at least 1, got {getattr(self, name)}")
+        if self.chunk < 2:
+            raise ValueError(f"Recipe: chunk must be at least 2, got {self.chunk}")
+        if self.model not in get_args(ModelName):
+            raise ValueError(
+                f"Recipe: model must be one of {get_args(ModelName)}, got {self.model}"
+            )
+        if self.rollout_systems > self.test_size:
+            raise ValueError(
+                f"Recipe: rollout_systems must be at most test_size, {self.test_size}, "
+                f"got {self.rollout_systems}"
+            )
+
+
+def _given(recipe: Recipe) -> set[str]:
+    return {name for name, value in dataclasses.asdict(recipe).items() if value is not None}
+
+
+PRESETS: dict[str, Recipe] = {
+    "quick": Recipe(
+        preset="quick",
+        train_size=400,
+        steps=1_500,
+        batch_size=32,
+        width=32,
+        layers=3,
+        evaluate_every=250,
+        learning_rate=3e-3,
+        test_size=500,
+        rollout_systems=100,
+    ),
+    # Sizes, rate and batch as published.
+    "full": Recipe(preset="full"),
+}
