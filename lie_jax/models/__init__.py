@@ -4,4 +4,4 @@ from lie_jax.models.functional import functional as functional
 from lie_jax.models.functional import functional_with_state as functional_with_state
 from lie_jax.models.lie_transformer import LieTransformer as LieTransformer
 from lie_jax.models.lie_transformer import LieTransformerConfig as LieTransformerConfig
-from lie_jax.models.lie_transformer import NeighbourConfig as NeighbourConfig
+from lie_jax.models.neighbours import NeighbourConfig as NeighbourConfig
