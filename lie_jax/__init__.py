@@ -12,6 +12,8 @@ from lie_jax import interop as interop
 from lie_jax import models as models
 from lie_jax import nn as nn
 from lie_jax.geometry import lift as lift
+from lie_jax.models import LieConv as LieConv
+from lie_jax.models import LieConvConfig as LieConvConfig
 from lie_jax.models import LieTransformer as LieTransformer
 from lie_jax.models import LieTransformerConfig as LieTransformerConfig
 from lie_jax.models import NeighbourConfig as NeighbourConfig

@@ -2,6 +2,8 @@
 
 from lie_jax.models.functional import functional as functional
 from lie_jax.models.functional import functional_with_state as functional_with_state
+from lie_jax.models.lie_conv import LieConv as LieConv
+from lie_jax.models.lie_conv import LieConvConfig as LieConvConfig
 from lie_jax.models.lie_transformer import LieTransformer as LieTransformer
 from lie_jax.models.lie_transformer import LieTransformerConfig as LieTransformerConfig
 from lie_jax.models.neighbours import NeighbourConfig as NeighbourConfig
