@@ -40,7 +40,7 @@ def network(prefix, config):
     params, state = lj.interop.load_torch_lieconv(entries(f"{prefix}/w/"), config)
     shapes = jax.tree.map(jnp.shape, (own, own_state))
     assert jax.tree.map(jnp.shape, (params, state)) == shapes
-    return apply, params, state
+    return jax.jit(apply, static_argnames="train"), params, state
 
 
 @pytest.mark.parametrize("mean", [True, False])
@@ -54,7 +54,7 @@ def test_layer(mean):
     assert state == {}
     features = -jnp.asarray(DATA["pairs"])  # ours are inverse(g_query) @ g_key
     pairs = PairSet(features, jnp.asarray(DATA["mask"])[:, None, :])
-    out = apply(params, jnp.asarray(DATA["x"]), pairs, jnp.asarray(DATA["mask"]))
+    out = jax.jit(apply)(params, jnp.asarray(DATA["x"]), pairs, jnp.asarray(DATA["mask"]))
     close(out, DATA[f"lieconv.mean{mean}/out"])
     np.testing.assert_array_equal(out[~DATA["mask"]], 0)
 
@@ -88,6 +88,29 @@ def test_hamiltonian_network():
         return jnp.sum(p**2 / (2 * features[..., :1]), (1, 2)) + potential
 
     q, p = z0[:, :12].reshape(3, 6, 2), z0[:, 12:].reshape(3, 6, 2)
-    dq, dp = jax.grad(lambda q, p: hamiltonian(q, p).sum(), (0, 1))(q, p)
+    # The published potential is that of q less its mean: the same, the network being invariant.
+    dq, dp = jax.jit(jax.grad(lambda q, p: hamiltonian(q, p).sum(), (0, 1)))(q, p)
     close(hamiltonian(q, p), DATA["hlieresnet/H"])
     close(jnp.concatenate([dp, -dq], 1).reshape(3, 24), DATA["hlieresnet/dzdt"])
+
+
+def test_missing_and_left_over_entries():
+    weights = entries("lieresnet.bnTrue/w/")
+    batch_norm = dataclasses.replace(SMALL, batch_norm=True)
+    with pytest.raises(ValueError, match=r"load_torch_lieconv: config must use .* leaves"):
+        lj.interop.load_torch_lieconv(weights, SMALL)
+    with pytest.raises(ValueError, match=r"must hold 'net\.3\.net\.5\.weightnet"):
+        lj.interop.load_torch_lieconv(weights, dataclasses.replace(batch_norm, layers=3))
+    del weights["net.1.net.3.running_var"]
+    with pytest.raises(ValueError, match=r"must hold 'net\.1\.net\.3\.running_var'"):
+        lj.interop.load_torch_lieconv(weights, batch_norm)
+    layer = entries("lieconv.meanTrue/w/") | {"other": np.ones(1)}
+    with pytest.raises(ValueError, match=r"load_torch_lieconv_layer: .* leaves \['other'\]"):
+        lj.interop.load_torch_lieconv_layer(layer)
+
+
+def test_algebra_coordinates_change_their_sign_and_orbits_keep_it():
+    weights = entries("lieconv.meanTrue/w/") | {"weightnet.0.module.weight": np.ones((32, 3))}
+    params, _ = lj.interop.load_torch_lieconv_layer(weights, group=lj.groups.SO2())
+    first = params["weight_net"]["layers"][0]["kernel"]
+    np.testing.assert_array_equal(first[:, 0], [-1, 1, 1])
