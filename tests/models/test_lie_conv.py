@@ -73,11 +73,11 @@ def test_a_larger_group_is_not_respected(key):
 
 
 def test_moved_lifts_give_the_same_output(key):
-    group = SE3()
+    group = SE2()
     model = build(group, lift_samples=2)
     run = nnx.jit(lambda model, lifted: model.from_lifted(lifted))
     lifted = lj.lift(group, cloud(group), key=key, samples=2)
-    g = group.exp(jnp.arange(1.0, 7) / 3)
+    g = group.exp(jnp.arange(1.0, 4) / 3)
     moved = dataclasses.replace(lifted, elements=group.compose(g, lifted.elements))
     np.testing.assert_allclose(run(model, lifted), run(model, moved), atol=1e-12)
 
@@ -113,17 +113,7 @@ def test_derivatives_are_finite(group, options, train, key):
     def outputs(points):
         return apply(params, state, points, key=key, train=train)[0]
 
-    if not train:  # in training, statistics carry gradients between real points only
-        assert_gradients_finite(outputs, cloud(group, 3), key=key)
-        return
-    points = cloud(group, 3)
-    points = dataclasses.replace(points, coords=points.coords.at[0].set(0))  # all in one place
-
-    def total(coords):
-        return jnp.sin(outputs(dataclasses.replace(points, coords=coords))).sum()
-
-    assert jnp.isfinite(jax.jit(jax.grad(total))(points.coords)).all()
-    assert jnp.isfinite(jax.jit(jax.hessian(total))(points.coords)).all()
+    assert_gradients_finite(outputs, cloud(group, 3), key=key)
 
 
 def test_a_cloud_without_points_has_the_output_zero():
