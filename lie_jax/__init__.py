@@ -12,8 +12,14 @@ from lie_jax import interop as interop
 from lie_jax import models as models
 from lie_jax import nn as nn
 from lie_jax.geometry import lift as lift
+from lie_jax.models import MLP as MLP
+from lie_jax.models import GraphNetwork as GraphNetwork
+from lie_jax.models import GraphNetworkConfig as GraphNetworkConfig
+from lie_jax.models import LieConv as LieConv
+from lie_jax.models import LieConvConfig as LieConvConfig
 from lie_jax.models import LieTransformer as LieTransformer
 from lie_jax.models import LieTransformerConfig as LieTransformerConfig
+from lie_jax.models import MLPConfig as MLPConfig
 from lie_jax.models import NeighbourConfig as NeighbourConfig
 from lie_jax.models import functional as functional
 from lie_jax.models import functional_with_state as functional_with_state

@@ -5,75 +5,19 @@ its negative: the sign of the weights that meet these coordinates is flipped. Th
 "q" change sides between the dot product and the concatenated scores.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from lie_jax.attention import AttentionConfig
 from lie_jax.groups import Group
+from lie_jax.interop.state_dict import Reader, StateDict, flip
 from lie_jax.models.lie_transformer import LieTransformerConfig
-from lie_jax.typing import Array, PyTree
-
-StateDict = Mapping[str, Any]
-
-
-class _Reader:
-    """Reads entries of a state dict under a prefix and remembers which were used."""
-
-    def __init__(self, state_dict: StateDict):
-        self.entries = {name: np.asarray(value) for name, value in state_dict.items()}
-        self.used: set[str] = set()
-
-    def __call__(self, name: str) -> np.ndarray:
-        if name not in self.entries:
-            raise ValueError(
-                f"load_torch_reference: state_dict must hold {name!r} for this config; it has "
-                f"{sorted(self.entries)[:6]} ..."
-            )
-        self.used.add(name)
-        return self.entries[name]
-
-    def linear(self, name: str) -> dict[str, Array]:
-        layer = {"kernel": jnp.asarray(self(f"{name}.weight").T)}
-        if f"{name}.bias" in self.entries:
-            layer["bias"] = jnp.asarray(self(f"{name}.bias"))
-        return layer
-
-    def norm(self, name: str) -> dict[str, Array]:
-        return {
-            "scale": jnp.asarray(self(f"{name}.weight")),
-            "bias": jnp.asarray(self(f"{name}.bias")),
-        }
-
-    def per_head_mlp(self, name: str) -> dict[str, dict[int, Array]]:
-        layers = [f"{name}.LinNormAct_{i}.linear.module" for i in (1, 2, 3)]
-        return {
-            "weights": {i: jnp.asarray(self(f"{x}.weight")) for i, x in enumerate(layers)},
-            "biases": {i: jnp.asarray(self(f"{x}.bias")) for i, x in enumerate(layers)},
-        }
-
-    def check_all_used(self) -> None:
-        left = sorted(set(self.entries) - self.used)
-        if left:
-            raise ValueError(
-                "load_torch_reference: config must use every entry of state_dict, but it leaves "
-                f"{left[:6]} ({len(left)} entries): is an option of the config another one?"
-            )
-
-
-def _flip(weight: Array, axis: int, start: int, stop: int) -> Array:
-    """``weight`` with the sign of the inputs start..stop of ``axis`` changed."""
-    sign = np.ones(weight.shape[axis])
-    sign[start:stop] = -1
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    return weight * jnp.asarray(sign.reshape(shape), weight.dtype)
+from lie_jax.typing import PyTree
 
 
 def _attention(
-    read: _Reader, prefix: str, config: AttentionConfig, orbit_dim: int
+    read: Reader, prefix: str, config: AttentionConfig, orbit_dim: int
 ) -> dict[str, PyTree]:
     kernel = f"{prefix}kernel."
     params: dict[str, Any] = {
@@ -103,14 +47,14 @@ def _attention(
         params["query"], params["key"] = read.linear(f"{kernel}W_q"), read.linear(f"{kernel}W_k")
         mapped = read.linear(f"{kernel}W_l")
         size = mapped["kernel"].shape[0]
-        mapped["kernel"] = _flip(mapped["kernel"], 0, 0, size - 2 * orbit_dim)
+        mapped["kernel"] = flip(mapped["kernel"], 0, 0, size - 2 * orbit_dim)
         params["location_map"] = mapped
         params["content_bias"] = jnp.asarray(read(f"{kernel}u"))[:, 0]
         params["location_bias"] = jnp.asarray(read(f"{kernel}v"))[:, 0]
 
     def flip_first(mlp, start: int):
         first = mlp["weights"][0]
-        mlp["weights"][0] = _flip(first, 1, start, first.shape[1] - 2 * orbit_dim)
+        mlp["weights"][0] = flip(first, 1, start, first.shape[1] - 2 * orbit_dim)
         return mlp
 
     if config.location == "mlp":
@@ -121,12 +65,6 @@ def _attention(
             content_size = 1 if config.content == "dot_product" else config.content_features
             mlp = flip_first(mlp, content_size)
         params["combine_mlp"] = mlp
-    return params
-
-
-def _finish(read: _Reader, build: Callable[[], PyTree]) -> PyTree:
-    params = build()
-    read.check_all_used()
     return params
 
 
@@ -143,9 +81,9 @@ def load_torch_attention(
     Raises:
         ValueError: an entry is missing or left over.
     """
-    read = _Reader(state_dict)
+    read = Reader("load_torch_attention", state_dict)
     orbit_dim = 0 if group is None else group.orbit_dim
-    return _finish(read, lambda: _attention(read, "", config, orbit_dim))
+    return read.finish(lambda: _attention(read, "", config, orbit_dim))
 
 
 def load_torch_reference(
@@ -176,7 +114,7 @@ def load_torch_reference(
             'load_torch_reference: config.block_norm must be "layer_pre", "layer_post" or "none", '
             f"got {config.block_norm!r}"
         )
-    read = _Reader(state_dict)
+    read = Reader("load_torch_reference", state_dict)
     orbit_dim = 0 if group is None else group.orbit_dim
 
     def block(i: int) -> dict[str, PyTree]:
@@ -204,4 +142,4 @@ def load_torch_reference(
             "head": {i: read.linear(name) for i, name in enumerate(names)},
         }
 
-    return _finish(read, build)
+    return read.finish(build)

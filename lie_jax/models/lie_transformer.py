@@ -5,15 +5,13 @@ Source: Hutchinson et al., LieTransformer: Equivariant self-attention for Lie gr
 
 import dataclasses
 import itertools
-import math
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.core import Tracer
 
-from lie_jax import fused, geometry, masking
+from lie_jax import fused, geometry
 from lie_jax.attention.activations import ACTIVATIONS
 from lie_jax.attention.config import AttentionConfig, check_option, check_positive
 from lie_jax.fused import Implementation
@@ -26,48 +24,18 @@ from lie_jax.geometry import (
     PairSet,
 )
 from lie_jax.geometry.embeddings import resolve_embedding
-from lie_jax.geometry.sampling import check_key
 from lie_jax.groups import Group
+from lie_jax.models.lifting import check_group, lift_points, run_lifted
+from lie_jax.models.neighbours import NeighbourConfig
+from lie_jax.models.pooling import PoolingName, pool
 from lie_jax.nn.block import Block, BlockNorm
 from lie_jax.nn.layers import linear
 from lie_jax.points import LiftedSet, PointSet
 from lie_jax.typing import Array, Float, PRNGKey, Validated, unchecked
 
 HeadName = Literal["pool_mlp", "linear_pool"]
-PoolingName = Literal["mean", "sum", "max", "none"]
-NeighbourName = Literal["all", "nearest", "ball", "random"]
 OutputName = Literal["scalar", "vector", "tensor"]
 _RANK: dict[str, int] = {"scalar": 0, "vector": 1, "tensor": 2}
-
-
-@unchecked
-@dataclasses.dataclass(frozen=True)
-class NeighbourConfig:
-    """Which keys each query attends to.
-
-    Args:
-        method: ``"all"``; the ``"nearest"`` ``count``; at most ``count`` within ``radius``
-            (``"ball"``, the nearest of them); or ``count`` drawn at ``"random"`` with the
-            model's key.
-        count: k.
-        radius: of the ball, in the unit of `lie_jax.geometry.pair_distance`.
-        algebra_weights, orbit_weight: of that distance.
-    """
-
-    method: NeighbourName = "all"
-    count: int = 32
-    radius: float | None = None
-    algebra_weights: tuple[float, ...] | None = None
-    orbit_weight: float = 1.0
-
-    def __post_init__(self):
-        check_option("NeighbourConfig", "method", self.method, NeighbourName)
-        check_positive("NeighbourConfig", count=self.count)
-        if (self.method == "ball") != (self.radius is not None):
-            raise ValueError(
-                'NeighbourConfig: radius must be given for method="ball" and only for it, got '
-                f"radius={self.radius!r} with method={self.method!r}"
-            )
 
 
 @unchecked
@@ -117,7 +85,7 @@ class LieTransformerConfig:
     lift_random_offset: bool = False
     pair_embedding: EmbeddingName | PairEmbedding = "log"
     pair_norm_bound: float | None = None
-    neighbours: NeighbourConfig = NeighbourConfig()
+    neighbours: NeighbourConfig = NeighbourConfig()  # noqa: RUF009 (frozen)
     implementation: Implementation = "auto"
     dtype: jax.typing.DTypeLike | None = None
     param_dtype: jax.typing.DTypeLike = jnp.float32
@@ -170,12 +138,7 @@ class LieTransformer(nnx.Module):
     """
 
     def __init__(self, config: LieTransformerConfig, *, group: Validated[Group], rngs: nnx.Rngs):
-        if not isinstance(group, Group):
-            raise TypeError(
-                f"LieTransformer: group must be a lie_jax.groups.Group such as T(3), got {group!r}"
-            )
-        if not group.exp_is_surjective:
-            _check_needs_no_log(config, group)
+        check_group("LieTransformer", group, config)
         self.config = config
         self.group = group
         kwargs = {"dtype": config.dtype, "param_dtype": config.param_dtype, "rngs": rngs}
@@ -217,53 +180,23 @@ class LieTransformer(nnx.Module):
             ValueError: shapes do not fit, no key where one is needed, or, outside jit, a real
                 point that is not finite.
         """
-        if points.values.shape[-1] != self.config.in_channels:
-            raise ValueError(
-                f"LieTransformer: points.values must have shape (*b, n, {self.config.in_channels})"
-                f", got {points.values.shape}"
-            )
-        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(points)):
-            points.check_finite()
-        config = self.config
-        lift_key = neighbour_key = key
-        if key is not None and config.neighbours.method == "random":
-            lift_key, neighbour_key = jax.random.split(key)
-        lifted = geometry.lift(
-            self.group,
-            points,
-            key=lift_key,
-            samples=config.lift_samples,
-            method=config.lift_method,
-            random_offset=config.lift_random_offset,
-        )
-        return self.from_lifted(lifted, key=neighbour_key, train=train)
+        lifted, key = lift_points("LieTransformer", self.group, points, self.config, key)
+        return self.from_lifted(lifted, key=key, train=train)
 
     def from_lifted(
         self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None, train: bool = False
     ) -> Float[Array, "*b o"]:
         """As the model itself, after the lift: exactly invariant to ``elements -> g elements``."""
-        batch, weights, dtype = lifted.mask.shape[:-1], lifted.frame_weights, lifted.values.dtype
-        neighbourhood = self._neighbourhood(lifted, key)
-        lifted = dataclasses.replace(lifted, frame_weights=None)
-        if len(batch) > 1:
-            # One batch axis: XLA lays out what has more of them worse (10 % of a training step).
-            lifted, neighbourhood = jax.tree.map(
-                lambda x: x.reshape(math.prod(batch), *x.shape[len(batch) :]),
-                (lifted, neighbourhood),
-            )
-        # Or else XLA would compute a point's elements anew for each of its pairs.
-        lifted = jax.lax.optimization_barrier(lifted)
-        pairs = self._pairs(lifted, neighbourhood)
-        x = self.embedding(lifted.values)
-        for block in self.blocks:
-            x = block(x, pairs, lifted.mask, train=train, implementation=self.config.implementation)
-        y = self._read_out(x, lifted)
-        y = y.reshape(*batch, *y.shape[1:]) if len(batch) > 1 else y
-        if weights is not None:
-            axis = weights.ndim - 1
-            weights = jnp.expand_dims(weights, tuple(range(axis + 1, y.ndim)))
-            y = jnp.sum(weights.astype(y.dtype) * y, axis=axis)
-        return y.astype(dtype)
+
+        def network(lifted: LiftedSet, neighbourhood: Neighbourhood | None) -> Array:
+            pairs = self._pairs(lifted, neighbourhood)
+            x = self.embedding(lifted.values)
+            implementation = self.config.implementation
+            for block in self.blocks:
+                x = block(x, pairs, lifted.mask, train=train, implementation=implementation)
+            return self._read_out(x, lifted)
+
+        return run_lifted("LieTransformer", self.group, lifted, self.config, key, network)
 
     def _read_out(self, x: Array, lifted: LiftedSet) -> Array:
         """Outputs of every cloud, or every point, from the features of its lifted points."""
@@ -273,10 +206,12 @@ class LieTransformer(nnx.Module):
                 x = layer(act(x))
             rank = _RANK[config.output]
             x = x.reshape(*x.shape[:-1], config.outputs, *[self.group.space_dim] * rank)
-            return self._pool(geometry.to_space(self.group, lifted.elements, x, rank), lifted)
+            return pool(
+                geometry.to_space(self.group, lifted.elements, x, rank), lifted, config.pooling
+            )
         if config.head == "linear_pool":
-            return self._pool(self.head[0](act(x)), lifted)
-        x = self._pool(x, lifted)
+            return pool(self.head[0](act(x)), lifted, config.pooling)
+        x = pool(x, lifted, config.pooling)
         for layer in self.head:
             x = layer(act(x))
         if config.pooling == "none":
@@ -297,60 +232,3 @@ class LieTransformer(nnx.Module):
         if chosen == "auto":
             chosen = fused.choose(pairs)
         return pairs.materialise() if chosen == "reference" else pairs
-
-    def _neighbourhood(
-        self, lifted: LiftedSet, key: Validated[PRNGKey | None]
-    ) -> Neighbourhood | None:
-        choice = self.config.neighbours
-        if choice.method == "all":
-            return None
-        if lifted.frame_weights is not None:
-            # The same for every frame: only rounding, or another draw, could tell them apart.
-            axis, count = lifted.frame_weights.ndim - 1, lifted.frame_weights.shape[-1]
-            one = jax.tree.map(lambda x: jnp.take(x, 0, axis=axis), lifted)
-            found = self._neighbourhood(dataclasses.replace(one, frame_weights=None), key)
-            return jax.tree.map(lambda x: jnp.stack([x] * count, axis=axis), found)
-        if choice.method == "random":
-            key = check_key("LieTransformer", key)
-            queries = lifted.mask.shape[-1]
-            return geometry.random_subset(key, lifted.mask, choice.count, queries)
-        distance = {
-            "algebra_weights": choice.algebra_weights,
-            "orbit_weight": choice.orbit_weight,
-        }
-        if choice.method == "nearest":
-            return geometry.search_nearest(self.group, lifted, choice.count, **distance)
-        assert choice.radius is not None
-        return geometry.search_ball(self.group, lifted, choice.radius, choice.count, **distance)
-
-    def _pool(self, x: Array, lifted: LiftedSet) -> Array:
-        """(\\*b, m, ...) to (\\*b, ...), or (\\*b, n, ...) where nothing is pooled."""
-        axis = lifted.mask.ndim - 1
-        mask = jnp.expand_dims(lifted.mask, tuple(range(axis + 1, x.ndim)))
-        match self.config.pooling:
-            case "mean":
-                return masking.masked_mean(x, mask, axis=axis)
-            case "sum":
-                # The lifts of a point are samples of one integral: they are averaged, so that
-                # the sum counts points and does not grow with the number of lifts.
-                return masking.masked_sum(x, mask, axis=axis) / lifted.samples
-            case "max":
-                return masking.masked_max(x, mask, axis=axis)
-        shape = (*x.shape[:axis], x.shape[axis] // lifted.samples, lifted.samples)
-        per_point = jnp.mean(x.reshape(*shape, *x.shape[axis + 1 :]), axis=axis + 1)
-        is_real = jnp.take(mask, jnp.arange(0, x.shape[axis], lifted.samples), axis=axis)
-        return jnp.where(is_real, per_point, 0)
-
-
-def _check_needs_no_log(config: LieTransformerConfig, group: Group):
-    reason = f"not every element of {group} has a logarithm (exp_is_surjective is False)"
-    if config.pair_embedding == "log":
-        raise ValueError(
-            'LieTransformer: pair_embedding must not be "log", for '
-            f'{reason}: take pair_embedding="matrix"'
-        )
-    if config.neighbours.method in ("nearest", "ball"):
-        raise ValueError(
-            'LieTransformer: neighbours must have method "all" or "random", got '
-            f'"{config.neighbours.method}", whose distances are lengths of logarithms, and {reason}'
-        )

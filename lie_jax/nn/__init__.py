@@ -3,4 +3,6 @@
 from lie_jax.attention import AttentionConfig as AttentionConfig
 from lie_jax.nn.attention import LieSelfAttention as LieSelfAttention
 from lie_jax.nn.block import Block as Block
+from lie_jax.nn.lie_conv import LieConvBlock as LieConvBlock
+from lie_jax.nn.lie_conv import LieConvLayer as LieConvLayer
 from lie_jax.nn.norm import MaskedBatchNorm as MaskedBatchNorm

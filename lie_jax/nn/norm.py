@@ -18,6 +18,7 @@ class MaskedBatchNorm(nnx.Module):
         features: c.
         momentum: share of the old running average that each training step keeps.
         epsilon: added to the variance.
+        clamp: raise variances below ``epsilon`` to it, as LieConv does, instead of adding it.
         param_dtype: dtype of parameters and statistics.
     """
 
@@ -27,6 +28,7 @@ class MaskedBatchNorm(nnx.Module):
         *,
         momentum: float = 0.9,
         epsilon: float = 1e-5,
+        clamp: bool = False,
         param_dtype=jnp.float32,
     ):
         self.scale = nnx.Param(jnp.ones(features, param_dtype))
@@ -35,6 +37,7 @@ class MaskedBatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.ones(features, param_dtype))
         self.momentum = momentum
         self.epsilon = epsilon
+        self.clamp = clamp
 
     def __call__(
         self, x: Float[Array, "*b m c"], mask: Bool[Array, "*b m"], *, train: bool
@@ -51,7 +54,8 @@ class MaskedBatchNorm(nnx.Module):
             self._move(self.var, unbiased)
         else:
             mean, var = self.mean[...], self.var[...]
-        scale = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+        var = jnp.maximum(var, self.epsilon) if self.clamp else var + self.epsilon
+        scale = self.scale[...] * jax.lax.rsqrt(var)
         return ((x - mean) * scale + self.bias[...]).astype(x.dtype)
 
     def _move(self, average: nnx.BatchStat, now: Array):

@@ -32,6 +32,13 @@ def test_masked_batch_norm():
     np.testing.assert_allclose(norm.mean[...], moved[0], rtol=1e-12)  # evaluation moves nothing
 
 
+def test_clamped_variance():
+    norm = lj.nn.MaskedBatchNorm(2, epsilon=1e-3, clamp=True, param_dtype=jnp.float64)
+    x = jnp.array([[2.0, 1e-3], [-2.0, -1e-3]], jnp.float64)
+    got = norm(x, jnp.ones(2, bool), train=True)
+    np.testing.assert_allclose(got, x / np.sqrt([4, 1e-3]), rtol=1e-12)
+
+
 def test_a_batch_without_points_has_no_nan():
     x, mask = jnp.ones((1, 3, 2)), jnp.zeros((1, 3), bool)
 
