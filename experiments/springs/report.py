@@ -127,8 +127,11 @@ def show(run: RunFolder) -> None:
     animation(run)
     console = Console()
     console.print(table(result))
-    for label, name in (
-        ("run folder    ", ""), ("rollout       ", "rollout.png"), ("animation     ", "rollout.gif"),
-        ("learning curve", "learning_curve.png"),
-    ):  # fmt: skip
-        console.print(f"{label}  {run.path / name}", soft_wrap=True)
+    files = {
+        "run folder": "",
+        "rollout": "rollout.png",
+        "animation": "rollout.gif",
+        "learning curve": "learning_curve.png",
+    }
+    for label, name in files.items():
+        console.print(f"{label:15} {run.path / name}", soft_wrap=True)
