@@ -9,6 +9,7 @@ from experiments.jets.recipe import JETS
 from experiments.qm9 import commands as qm9
 from experiments.qm9_lifts.recipe import QM9_LIFTS
 from experiments.springs import commands as springs
+from experiments.springs.study import study as study_springs
 
 USAGE = """\
 usage: python -m experiments COMMAND EXPERIMENT [options]
@@ -22,21 +23,28 @@ commands:
       digits     handwritten digits, rotated and scaled in tests
       jets       jets of pions, boosted in tests
       qm9-lifts  molecules, by frames, discrete rotations and random lifts
+  study springs  a grid of runs: data efficiency beside the published curves
   resume NAME    go on with a run that was interrupted           (the run's folder)
   report NAME    show a finished run again: table and plots      (the run's folder)
 
 Each command takes --help.
 """
 
-_COMMANDS = {
-    (command.__name__, name): command
-    for name, experiment in (("qm9", qm9), ("springs", springs))
-    for command in (experiment.train, experiment.resume, experiment.report)
-} | {
-    (command.__name__, comparison.name): functools.partial(command, comparison)
-    for comparison in (DIGITS, JETS, QM9_LIFTS)
-    for command in (compare.compare, compare.resume, compare.report)
-}
+_COMMANDS = (
+    {
+        (command.__name__, name): command
+        for name, experiment in (("qm9", qm9), ("springs", springs))
+        for command in (experiment.train, experiment.resume, experiment.report)
+    }
+    | {
+        ("study", "springs"): study_springs,
+    }
+    | {
+        (command.__name__, comparison.name): functools.partial(command, comparison)
+        for comparison in (DIGITS, JETS, QM9_LIFTS)
+        for command in (compare.compare, compare.resume, compare.report)
+    }
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from lie_jax.training.losses import squared_error as squared_error
 from lie_jax.training.metrics import MetricsLog as MetricsLog
 from lie_jax.training.progress import rich_progress as rich_progress
 from lie_jax.training.run_folder import RunFolder as RunFolder
+from lie_jax.training.run_folder import environment as environment
 from lie_jax.training.state import TrainState as TrainState
 from lie_jax.training.state import create_state as create_state
 from lie_jax.training.step import make_train_step as make_train_step
