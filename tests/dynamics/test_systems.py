@@ -429,6 +429,11 @@ ROTORS, CHAIN, BODIES = RigidPairs(), PendulumChain(), Gravity()
             lambda: SPRINGS.solution(TIMES[::-1], Q, P, PARAMS),
             "Springs.solution: ts must be finite and increase, got",
         ),
+        (
+            lambda: SPRINGS.flow(np.zeros((2, 3)), Q, P, PARAMS),
+            "Springs.flow: elapsed must have shape (t,) or (*b, t) for systems of batch shape ()",
+        ),
+        (lambda: SPRINGS.flow(1.0, Q, P, PARAMS), "elapsed must have shape (t,) or (*b, t)"),
         (lambda: SPRINGS.solution(np.zeros(3), Q, P, PARAMS), "ts must be finite and increase"),
         (lambda: SPRINGS.solution(np.array(1.0), Q, P, PARAMS), "ts must have shape (..., t)"),
         (lambda: SPRINGS.sample(jax.random.key(0), 0), "Springs.sample: count must be a whole"),

@@ -79,6 +79,16 @@ def check_state(where: str, q: Any, p: Any) -> None:
         raise ValueError(f"{where}: p must have the shape of q, {jnp.shape(q)}, got {jnp.shape(p)}")
 
 
+def check_batch(where: str, name: str, times: Any, batch: tuple[int, ...]) -> None:
+    """Times (\\*b, t), b those of the systems or fewer."""
+    shape = jnp.shape(times)
+    if not shape or not _fit(batch, shape[:-1]):
+        raise ValueError(
+            f"{where}: {name} must have shape (t,) or (*b, t) for systems of batch shape {batch}, "
+            f"got {shape}"
+        )
+
+
 def check_times(where: str, ts: Any) -> None:
     """Finite times (..., t) that increase."""
     if jnp.ndim(ts) < 1 or jnp.shape(ts)[-1] < 1:

@@ -10,6 +10,7 @@ from lie_jax.dynamics.hamiltonian import SeparableHamiltonian, kinetic_energy
 from lie_jax.dynamics.systems._checks import (
     Bound,
     Range,
+    check_batch,
     check_counts,
     check_numbers,
     check_params,
@@ -179,7 +180,8 @@ class Springs:
         of a system are equal: integrate where you need them.
 
         Args:
-            elapsed: times from the given state on, in any order and of any sign.
+            elapsed: times from the given state on, in any order and of any sign; (t,) for all
+                systems or (\\*b, t).
             q, p: the state.
             params: [mass, k].
 
@@ -188,7 +190,9 @@ class Springs:
         """
         check_params("Springs.flow", "q", q, params, None, _COLUMNS)
         check_state("Springs.flow", q, p)
-        q, p, params, t = (jnp.asarray(x) for x in (q, p, params, elapsed))
+        check_batch("Springs.flow", "elapsed", elapsed, jnp.shape(q)[:-2])
+        q, p, params = jnp.asarray(q), jnp.asarray(p), jnp.asarray(params)
+        t = jnp.asarray(elapsed, q.dtype)
         mass, k = params[..., 0], params[..., 1]
         root = jnp.sqrt(mass)
 
