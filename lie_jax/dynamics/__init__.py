@@ -3,7 +3,12 @@
 Needs diffrax: ``pip install lie_jax[dynamics]``.
 """
 
+from lie_jax.dynamics.conserved import angular_momentum as angular_momentum
+from lie_jax.dynamics.conserved import energy as energy
+from lie_jax.dynamics.conserved import linear_momentum as linear_momentum
+from lie_jax.dynamics.conserved import relative_drift as relative_drift
 from lie_jax.dynamics.hamiltonian import SeparableHamiltonian as SeparableHamiltonian
+from lie_jax.dynamics.hamiltonian import State as State
 from lie_jax.dynamics.hamiltonian import hamiltonian_field as hamiltonian_field
 from lie_jax.dynamics.hamiltonian import kinetic_energy as kinetic_energy
 from lie_jax.dynamics.learned import Learned as Learned
@@ -16,3 +21,7 @@ from lie_jax.dynamics.solvers import Leapfrog as Leapfrog
 from lie_jax.dynamics.solvers import Nystrom4 as Nystrom4
 from lie_jax.dynamics.solvers import Yoshida4 as Yoshida4
 from lie_jax.dynamics.solvers import Yoshida6 as Yoshida6
+from lie_jax.dynamics.systems import Gravity as Gravity
+from lie_jax.dynamics.systems import PendulumChain as PendulumChain
+from lie_jax.dynamics.systems import RigidPairs as RigidPairs
+from lie_jax.dynamics.systems import Springs as Springs

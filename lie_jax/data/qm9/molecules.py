@@ -1,20 +1,17 @@
 """All molecules as flat arrays, kept in a cache that loads in a fraction of a second."""
 
-import contextlib
 import dataclasses
-import os
-import tempfile
-import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from lie_jax.data.cache import cache_dir, read_arrays, write_arrays
 from lie_jax.data.qm9 import source as _source
 from lie_jax.data.qm9.properties import ATOM_ENERGIES, LABELS
 from lie_jax.data.qm9.source import SourceName
 
 _FIELDS = (*LABELS, *(f"{name}_atomization" for name in ATOM_ENERGIES))
+_ARRAYS = ("index", "num_atoms", "charges", "positions")
 _CACHE = "qm9-1.npz"  # the number changes with the layout
 
 
@@ -48,13 +45,6 @@ class Molecules:
         )
 
 
-def cache_dir(data_dir: str | Path | None = None) -> Path:
-    """``data_dir``; else the environment's LIE_JAX_DATA; else ~/.cache/lie_jax."""
-    if data_dir is None:
-        data_dir = os.environ.get("LIE_JAX_DATA") or Path.home() / ".cache" / "lie_jax"
-    return Path(data_dir).expanduser()
-
-
 def load(
     data_dir: str | Path | None = None,
     *,
@@ -66,20 +56,17 @@ def load(
     The first call reads the source (about 5 s) and writes the cache; later ones read that.
 
     Args:
-        data_dir: where the cache lies, see `cache_dir`.
+        data_dir: where the cache lies, see `lie_jax.data.cache.cache_dir`.
         source, manual_dir: see `lie_jax.data.qm9.source.read`.
 
     Raises:
         ModuleNotFoundError, FileNotFoundError, ValueError: as `lie_jax.data.qm9.source.read`.
     """
     path = cache_dir(data_dir) / _CACHE
-    if path.is_file():
-        try:
-            return _read_cache(path)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            warnings.warn(
-                f"qm9: the cache {path} cannot be read ({error}) and is made anew", stacklevel=2
-            )
+    arrays = read_arrays("qm9", path, (*_ARRAYS, *(f"value/{name}" for name in _FIELDS)))
+    if arrays is not None:
+        values = {name: arrays.pop(f"value/{name}") for name in _FIELDS}
+        return Molecules(**arrays, values=values)
     molecules = from_columns(_source.read(source, manual_dir))
     _write_cache(path, molecules)
     return molecules
@@ -96,25 +83,7 @@ def from_columns(columns: _source.Columns) -> Molecules:
     )
 
 
-def _read_cache(path: Path) -> Molecules:
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
-    values = {name: arrays.pop(f"value/{name}") for name in _FIELDS}
-    return Molecules(**arrays, values=values)
-
-
 def _write_cache(path: Path, molecules: Molecules) -> None:
     arrays = {f"value/{name}": column for name, column in molecules.values.items()}
-    for field in dataclasses.fields(molecules):
-        if field.name != "values":
-            arrays[field.name] = getattr(molecules, field.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Under another name until it is whole: two runs may write at once, or one be stopped.
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-        try:
-            np.savez(file, **arrays)  # pyright: ignore (stubs take arrays for allow_pickle)
-            file.close()
-            os.replace(file.name, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(file.name)
+    arrays |= {name: getattr(molecules, name) for name in _ARRAYS}
+    write_arrays(path, arrays)
