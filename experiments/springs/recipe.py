@@ -16,6 +16,9 @@ ModelName = Literal[
 ]
 
 
+SolverName = Literal["leapfrog", "yoshida4", "nystrom4", "rk38"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """A training run on spring systems."""
@@ -38,6 +41,8 @@ class Recipe:
     """Lifts of SE(2)."""
     lift_samples: int | None = None
     """Anchors of weighted frames, or random lifts."""
+    solver: SolverName = "rk38"
+    """Of trajectories; symplectic ones are for Lie models, whose energy is separable."""
     chunk: int = 5
     """Points of a trajectory that one loss spans, the first included."""
     learning_rate: float = 1e-3
@@ -76,6 +81,11 @@ class Recipe:
             raise ValueError(
                 f"Recipe: model must be one of {get_args(ModelName)}, got {self.model}"
             )
+        if self.solver != "rk38" and not self.model.startswith("lie"):
+            raise ValueError(
+                f"Recipe: solver must be rk38 for {self.model}, whose energy is not the sum of a "
+                f"kinetic and a potential one, got {self.solver}"
+            )
         if self.rollout_systems > self.test_size:
             raise ValueError(
                 f"Recipe: rollout_systems must be at most test_size, {self.test_size}, "
@@ -91,8 +101,9 @@ PRESETS: dict[str, Recipe] = {
     "quick": Recipe(
         preset="quick",
         train_size=400,
-        steps=1_500,
+        steps=1_000,
         batch_size=32,
+        solver="leapfrog",
         width=32,
         layers=3,
         evaluate_every=250,

@@ -78,7 +78,7 @@ def study(arguments: list[str]) -> None:
     choice = tyro.cli(
         Study, args=arguments, prog="python -m experiments study springs", description=__doc__
     )
-    grid = [(size, seed, model) for size in choice.sizes for seed in choice.seeds
+    grid: list[tuple[int, int, ModelName]] = [(size, seed, model) for size in choice.sizes for seed in choice.seeds
             for model in choice.models]  # fmt: skip
     for size, seed, model in grid:
         if choice.show_only:
