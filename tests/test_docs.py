@@ -13,3 +13,11 @@ def test_own_group():
     exec(code, names)
     assert repr(names["group"]) == "SO(1, 2)"
     assert names["group"].exp_is_surjective
+
+
+def test_own_system():
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "dynamics.md").read_text(), re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["losses"][-1] < names["losses"][0]
+    assert names["energy"].shape == (16,)

@@ -63,7 +63,7 @@ def picture(run: RunFolder) -> None:
                 (steps[-1], np.median(drift, axis=0)[-1]), xytext=(-4, 5), ha="right",
                 textcoords="offset points", color=colour,
             )  # fmt: skip
-        axes.set(xlabel="step", title="relative change of the true energy")
+        axes.set(xlabel="step", title="change of the true energy", ylim=(1e-8, None))
         figure.savefig(run.path / "rollout.png")
         plt.close(figure)
 

@@ -78,8 +78,12 @@ def study(arguments: list[str]) -> None:
     choice = tyro.cli(
         Study, args=arguments, prog="python -m experiments study springs", description=__doc__
     )
-    grid: list[tuple[int, int, ModelName]] = [(size, seed, model) for size in choice.sizes for seed in choice.seeds
-            for model in choice.models]  # fmt: skip
+    grid: list[tuple[int, int, ModelName]] = [
+        (size, seed, model)
+        for size in choice.sizes
+        for seed in choice.seeds
+        for model in choice.models
+    ]
     for size, seed, model in grid:
         if choice.show_only:
             break

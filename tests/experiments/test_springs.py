@@ -1,0 +1,120 @@
+"""The spring experiment from end to end, on a handful of systems."""
+
+import dataclasses
+import json
+from typing import get_args
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.__main__ import main
+from experiments.springs.models import build
+from experiments.springs.recipe import PRESETS, ModelName, Recipe
+from experiments.springs.run import RandomBatches, Run
+from lie_jax import training
+
+TINY = {
+    "train_size": 6, "steps": 4, "batch_size": 4, "width": 8, "layers": 1, "evaluate_every": 2,
+    "validation_size": 4, "test_size": 4, "rollout_systems": 3, "rollout_length": 25,
+}  # fmt: skip
+FLAGS = [x for k, v in TINY.items() for x in (f"--{k.replace('_', '-')}", str(v))]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def recipe(**changes):
+    return Recipe(preset="quick", **(TINY | {"solver": "leapfrog"} | changes))
+
+
+def test_train_report_and_files(here, capsys):
+    assert main(["train", "springs", "--preset", "quick", *FLAGS]) == 0
+    (run,) = (here / "runs" / "springs").iterdir()
+    result = json.loads((run / "test.json").read_text())
+    assert result["step"] == 4
+    assert result["test_systems"] == 4
+    assert 0 < result["mse"] < 10
+    assert {"mse_at_step_20", "energy_drift", "mse_if_nothing_moved"} <= set(result)
+    for name in ("rollout.png", "learning_curve.png", "rollout.gif", "metrics.jsonl"):
+        assert (run / name).stat().st_size > 0
+    capsys.readouterr()
+    assert main(["report", "springs", str(run)]) == 0
+    assert "4 test systems" in capsys.readouterr().out
+    assert main(["resume", "springs", str(run)]) == 0  # finished: shown again, not trained
+
+
+def test_resumed_run_is_the_uninterrupted_one(here):
+    whole = Run(recipe(), training.RunFolder.create(here, "springs", "whole", recipe()))
+    whole.train()
+    folder = training.RunFolder.create(here, "springs", "stopped", recipe())
+    Run(recipe(), folder).train(stop_after=3)
+    resumed = Run(recipe(), folder)
+    resumed.train()
+    jax.tree.map(np.testing.assert_array_equal, whole.state.params, resumed.state.params)
+    assert [r["step"] for r in whole.folder.log.read()] == [2, 2, 4, 4]
+
+
+@pytest.mark.parametrize("model", get_args(ModelName))
+@pytest.mark.no_cover
+def test_every_model_takes_a_step(model, here):
+    solver = "leapfrog" if model.startswith("lie") else "rk38"
+    choice = recipe(model=model, steps=1, evaluate_every=1, solver=solver, warmup=0)
+    run = Run(choice, training.RunFolder.create(here, "springs", model, choice))
+    before = jax.tree.map(np.asarray, run.state.params)
+    run.train()
+    after = run.state.params
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(after))
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
+
+
+def test_published_sizes():
+    def parameters(model):
+        weights = build(Recipe(preset="full", model=model)).weights
+        return sum(x.size for x in jax.tree.leaves(weights))
+
+    assert parameters("lietransformer-T2") == 841_641
+    assert parameters("lietransformer-SE2") < 140_000
+    assert parameters("lieconv-T2") == 895_297
+
+
+def test_study_goes_on_where_it_stopped(here, capsys):
+    flags = ["--models", "fc", "--preset", "quick", "--steps", "2", "--width", "8", "--layers", "1"]
+    small = {"validation_size": 4, "test_size": 4, "rollout_systems": 3, "rollout_length": 25}
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = dataclasses.replace(PRESETS["quick"], **small, solver="rk38")
+        patch.setitem(PRESETS, "quick", tiny)
+        assert main(["study", "springs", *flags, "--sizes", "4"]) == 0
+        first = next((here / "runs" / "springs-study").glob("*/test.json"))
+        written = first.stat().st_mtime_ns
+        assert main(["study", "springs", *flags, "--sizes", "4", "5"]) == 0
+    assert first.stat().st_mtime_ns == written
+    assert len(list((here / "runs" / "springs-study").glob("*/test.json"))) == 2
+    assert (here / "runs" / "springs-study" / "data_efficiency.png").stat().st_size > 0
+    assert "n = 5" in capsys.readouterr().out
+
+
+def test_batches_do_not_repeat_a_system_and_depend_on_seed_and_epoch():
+    batches = RandomBatches(10, 4, 3, 0)
+    found = [b.tolist() for b in batches.epoch(1)]
+    assert len(found) == len(batches) == 3
+    assert all(len(set(b)) == 4 for b in found)
+    assert found == [b.tolist() for b in batches.epoch(1)]
+    assert found != [b.tolist() for b in batches.epoch(2)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"chunk": 1}, "chunk must be at least 2, got 1"),
+        ({"model": "hfc"}, "solver must be rk38 for hfc"),
+        ({"rollout_systems": 9}, "rollout_systems must be at most test_size, 4, got 9"),
+    ],
+)
+def test_bad_recipes_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(**change)
