@@ -15,9 +15,8 @@ USAGE = """\
 usage: python -m experiments COMMAND EXPERIMENT [options]
 
 commands:
-  train NAME     train, then evaluate and report                 (--preset quick | full)
-      qm9        a property of molecules
-      springs    the energy of spring systems, from their trajectories
+  train qm9      train on molecules, then evaluate and report    (--preset quick | full)
+  train springs  learn the energy of spring systems, from their trajectories   (likewise)
   compare NAME   train one network under several symmetries, show table and picture
                  (up to 10 minutes on 2 cores; a minute or two with --quick):
       digits     handwritten digits, rotated and scaled in tests

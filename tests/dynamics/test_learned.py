@@ -108,7 +108,12 @@ GROUPS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", GROUPS)
+_SLOW = {"SE3", "Lorentz", "E2"}  # SE2 and SO3 have the same code, and compile in a few seconds
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in _SLOW else ()) for n in GROUPS]
+)
 @pytest.mark.no_cover
 def test_field_and_its_gradient_are_finite_for_every_group(name, key):
     """Of separate and of coinciding particles; the gradient is that of a loss on the field."""

@@ -72,7 +72,7 @@ def trajectories(draws):
 
 @pytest.fixture(scope="module")
 def published():
-    file = np.load(Path(__file__).parents[1] / "data" / "dynamics_true.npz")
+    file = np.load(Path(__file__).parents[1] / "data" / "dynamics.npz")
     return {name: jnp.asarray(file[name]) for name in file.files}
 
 

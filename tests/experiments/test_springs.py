@@ -58,7 +58,15 @@ def test_resumed_run_is_the_uninterrupted_one(here):
     assert [r["step"] for r in whole.folder.log.read()] == [2, 2, 4, 4]
 
 
-@pytest.mark.parametrize("model", get_args(ModelName))
+# Groups of which another model has the code already.
+_REPEATED = {"lietransformer-SO2", "lietransformer-trivial"}
+_MODELS = [
+    pytest.param(name, marks=pytest.mark.slow if name in _REPEATED else ())
+    for name in get_args(ModelName)
+]
+
+
+@pytest.mark.parametrize("model", _MODELS)
 @pytest.mark.no_cover
 def test_every_model_takes_a_step(model, here):
     solver = "leapfrog" if model.startswith("lie") else "rk38"
