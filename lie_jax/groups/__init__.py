@@ -25,6 +25,7 @@ from lie_jax.groups.scaling import Squeeze as Squeeze
 from lie_jax.groups.se2 import SE2 as SE2
 from lie_jax.groups.se3 import SE3 as SE3
 from lie_jax.groups.semidirect import SemidirectProduct as SemidirectProduct
+from lie_jax.groups.semidirect_matrix import semidirect_product as semidirect_product
 from lie_jax.groups.so2 import SO2 as SO2
 from lie_jax.groups.so3 import SO3 as SO3
 from lie_jax.groups.su2 import SU2 as SU2

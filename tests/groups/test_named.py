@@ -10,6 +10,7 @@ import pytest
 from lie_jax.groups import (
     GL2,
     O3,
+    SE2,
     SE3,
     SL2,
     SO2,
@@ -27,6 +28,7 @@ from lie_jax.groups import (
     Similarity,
     Subgroup,
     T,
+    semidirect_product,
 )
 from lie_jax.testing import assert_group_laws, assert_lift
 
@@ -187,3 +189,37 @@ def test_places_alone_need_a_compact_stabiliser(key):
             call()
     with pytest.raises(ValueError, match="n must be 2 or 3"):
         Similarity(4)
+
+
+TURN = [[0, -1, 0], [1, 0, 0], [0, 0, 0]]  # of homogeneous coordinates in the plane
+
+
+def test_semidirect_product_of_two_matrix_groups(key):
+    """T(2) with SO(2) are the motions of the plane; their matrices stand in the first block."""
+    group, motions = semidirect_product("T2 x SO2", T(2), SO2(), [TURN]), SE2()
+    a, b = jax.random.normal(key, (2, 5, 3))
+    to_motion = jnp.array([2, 0, 1])  # (u, theta) to (theta, u)
+    g, h = group.exp(a), group.exp(b)
+    wanted = motions.compose(motions.exp(a[:, to_motion]), motions.exp(b[:, to_motion]))
+    got = group.to_matrix(group.compose(g, group.inverse(group.inverse(h))))
+    np.testing.assert_allclose(got[:, :3, :3], motions.to_matrix(wanted), atol=1e-13)
+    np.testing.assert_allclose(group.log(g), a, atol=1e-13)
+
+
+def test_semidirect_product_of_groups_that_do_not_commute(key):
+    """SO(3) by itself, acting by conjugation: (n, h)(n', h') = (n h n' h^-1, h h')."""
+    action = SO3().hat(jnp.eye(3))
+    group = semidirect_product("SO3 x SO3", SO3(), SO3(), action)
+    g, h = group.exp(jax.random.normal(key, (2, 6)))
+    blocks = [(m[:3, :3] @ m[3:, 3:].T, m[3:, 3:]) for m in map(group.to_matrix, (g, h))]
+    (n, u), (m, v) = blocks
+    got = group.to_matrix(group.compose(g, h))
+    np.testing.assert_allclose(got[3:, 3:], u @ v, atol=1e-13)
+    np.testing.assert_allclose(got[:3, :3] @ got[3:, 3:].T, n @ u @ m @ u.T, atol=1e-13)
+
+
+def test_semidirect_product_refuses_what_is_no_action():
+    with pytest.raises(ValueError, match=r"action must have shape \(1, 3, 3\)"):
+        semidirect_product("wrong", T(2), SO2(), [[[0.0]]])
+    with pytest.raises(ValueError, match="closed under the bracket"):
+        semidirect_product("wrong", SO3(), SO2(), [[[1, 0, 0], [0, 0, 0], [0, 0, 0]]])
