@@ -6,9 +6,9 @@ import sys
 from experiments.compare import commands as compare
 from experiments.digits.recipe import DIGITS
 from experiments.jets.recipe import JETS
-from experiments.qm9 import commands as qm9
+from experiments.qm9.commands import QM9
 from experiments.qm9_lifts.recipe import QM9_LIFTS
-from experiments.springs import commands as springs
+from experiments.springs.commands import SPRINGS
 from experiments.springs.study import study as study_springs
 
 USAGE = """\
@@ -31,8 +31,8 @@ Each command takes --help.
 
 _COMMANDS = (
     {
-        (command.__name__, name): command
-        for name, experiment in (("qm9", qm9), ("springs", springs))
+        (command.__name__, experiment.name): command
+        for experiment in (QM9, SPRINGS)
         for command in (experiment.train, experiment.resume, experiment.report)
     }
     | {

@@ -1,7 +1,6 @@
-"""Arguments that several commands share: the folder of a run, and the preset."""
+"""The one argument of the commands that go on with a run or show it: its folder."""
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -30,14 +29,3 @@ def run_folder(arguments: list[str], command: str, description: str) -> training
         description=description,
     )
     return training.RunFolder(parsed.run)
-
-
-def preset_of(arguments: list[str], presets: Iterable[str]) -> str:
-    """The value of --preset, whose other values are the defaults of the command line."""
-    for i, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name == "--preset":
-            value = value or (arguments[i + 1] if i + 1 < len(arguments) else "")
-            # An unknown name goes on to tyro, which says what is allowed.
-            return value if value in presets else "quick"
-    return "quick"

@@ -95,18 +95,8 @@ def learning_curve(run: RunFolder, result: dict[str, Any]) -> None:
         plt.close(figure)
 
 
-def show(run: RunFolder) -> None:
-    """Prints the table and writes the plots of a finished run.
-
-    Raises:
-        FileNotFoundError: the run has not been evaluated.
-    """
-    result = run.read("test")
-    if result is None:
-        raise FileNotFoundError(
-            f"report: {run.path} has no test.json, it is not finished: "
-            f"python -m experiments resume qm9 {run.path}"
-        )
+def show(run: RunFolder, result: dict[str, Any]) -> None:
+    """Prints the table and writes the pictures of a finished run."""
     parity_plot(run, result)
     learning_curve(run, result)
     console = Console()

@@ -110,18 +110,8 @@ def animation(run: RunFolder) -> None:
         plt.close(figure)
 
 
-def show(run: RunFolder) -> None:
-    """Prints the table and writes the pictures of a finished run.
-
-    Raises:
-        FileNotFoundError: the run has not been evaluated.
-    """
-    result = run.read("test")
-    if result is None:
-        raise FileNotFoundError(
-            f"report: {run.path} has no test.json, it is not finished: "
-            f"python -m experiments resume springs {run.path}"
-        )
+def show(run: RunFolder, result: dict[str, Any]) -> None:
+    """Prints the table and writes the pictures of a finished run."""
     picture(run)
     learning_curve(run, result)
     animation(run)

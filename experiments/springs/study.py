@@ -15,6 +15,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from experiments.springs.commands import SPRINGS
 from experiments.springs.recipe import PRESETS, ModelName, Recipe
 from experiments.style import STYLE
 from lie_jax import training
@@ -73,8 +74,6 @@ class Study:
 
 def study(arguments: list[str]) -> None:
     """Runs what is not finished, smallest training sets first, then shows table and picture."""
-    from experiments.springs.commands import finish
-
     choice = tyro.cli(
         Study, args=arguments, prog="python -m experiments study springs", description=__doc__
     )
@@ -91,7 +90,7 @@ def study(arguments: list[str]) -> None:
         folder = _folder(choice.root, recipe)
         if folder.read("test") is None:
             try:
-                finish(folder, recipe)
+                SPRINGS.finish(folder, recipe)
             except FloatingPointError as error:
                 # The others go on; the table shows the run as missing, the next call tries again.
                 print(f"study springs: {folder.path}: {error}")
