@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 
-from lie_jax.dynamics.hamiltonian import SeparableHamiltonian
+from lie_jax.dynamics.hamiltonian import SeparableHamiltonian, kinetic_energy
 from lie_jax.points import PointSet
 from lie_jax.typing import Array, Bool, Float, PRNGKey, PyTree, Validated
 
@@ -52,7 +52,7 @@ def learned_hamiltonian(
         mass = params.system[..., 0]
         if params.mask is not None:
             mass, p = jnp.where(params.mask, mass, 1), jnp.where(params.mask[..., None], p, 0)
-        return jnp.sum(p * p / (2 * mass[..., None]), axis=(-2, -1))
+        return kinetic_energy(p, mass)
 
     def potential(q: Array, params: Any) -> Array:
         mask = jnp.ones(q.shape[:-1], bool) if params.mask is None else params.mask

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,14 +129,10 @@ def rollout_in_chunks(
     beyond = times[-1] + (times[-1] - times[-2]) * np.arange(1, (-last) % chunk + 1)
     times = np.concatenate([times, beyond.astype(times.dtype)])
 
-    @jax.jit
-    def run(state, ts, params):
-        return rollout(system, state, ts, params, **options)
-
     kept = [[np.asarray(x)[..., None, :, :]] for x in state]
     for start in range(0, last, chunk):
         here = times[start : start + chunk + 1]
-        found = run(state, here, params)
+        found = _compiled_rollout(system, state, jnp.asarray(here), params, options)
         state = tuple(x[..., -1, :, :] for x in found)
         found = [np.asarray(x) for x in found]
         _check_finite(found, here)
@@ -145,6 +142,12 @@ def rollout_in_chunks(
     count = last // keep_every + 1
     q, p = (np.concatenate(parts, axis=-3)[..., :count, :, :] for parts in kept)
     return q, p
+
+
+@eqx.filter_jit
+def _compiled_rollout(system: Any, state: Any, ts: Any, params: PyTree, options: Any) -> Any:
+    """Compiled once per system and options, not once per trajectory."""
+    return rollout(system, state, ts, params, **options)
 
 
 def rollout_error(predicted: State, true: State) -> Float[Array, " t"]:

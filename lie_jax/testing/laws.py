@@ -134,7 +134,8 @@ def _with_angle(group: Group, a: Array, hats: Array, angle: float | None) -> Arr
     wanted = np.minimum(turn, math.pi - _margin(dtype)) if angle is None else abs(angle)
     factor = np.where(turn > 1e-300, wanted / np.maximum(turn, 1e-300), 1)
     samples = np.asarray(a)
-    best = np.argmax(turn / np.maximum(np.linalg.norm(samples, axis=-1), 1e-300), axis=0)[None]
+    length = np.linalg.norm(samples.astype(np.float64), axis=-1)
+    best = np.argmax(turn / np.maximum(length, 1e-300), axis=0)[None]
     chosen, factor = (
         np.take_along_axis(v, best.reshape(best.shape + (1,) * k), 0)[0]
         for v, k in ((samples, 1), (factor, 0))

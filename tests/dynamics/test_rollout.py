@@ -118,6 +118,22 @@ def test_chunks_are_one_rollout(key):
     close(every_third, jax.tree.map(lambda x: x[:, ::3], whole))
 
 
+def test_chunks_compile_once_per_system(key):
+    traces = []
+
+    def potential(q, params):
+        traces.append(q.shape)
+        return H.potential(q, params)
+
+    system = dynamics.SeparableHamiltonian(H.kinetic, potential)
+    state, params = initial(key)
+    ts = jnp.linspace(0, 2, 24)
+    dynamics.rollout_in_chunks(system, state, ts, params, chunk=5)
+    first = len(traces)
+    dynamics.rollout_in_chunks(system, state, ts + 1, 2 * params, chunk=5)
+    assert len(traces) == first > 0
+
+
 def test_chunks_stop_where_the_state_is_no_longer_finite(key):
     state, params = initial(key)
     falling = dynamics.SeparableHamiltonian(H.kinetic, lambda q, _: -jnp.sum(q**4) * 100)
