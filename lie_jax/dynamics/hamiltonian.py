@@ -8,21 +8,24 @@ from collections.abc import Callable
 from typing import Any
 
 import diffrax
-import jax
 import jax.numpy as jnp
 
+from lie_jax.dynamics.gradient import Gradient, gradient
 from lie_jax.typing import Array, Float, PyTree, Validated, unchecked
 
 State = tuple[Float[Array, "*b n d"], Float[Array, "*b n d"]]
 Energy = Callable[[Array, Array, Any], Array]
 
 
-def hamiltonian_field(H: Energy) -> Callable[[Any, State, PyTree], State]:
+def hamiltonian_field(
+    H: Energy, *, gradient: Gradient = gradient
+) -> Callable[[Any, State, PyTree], State]:
     """The vector field of Hamilton's equations, as `diffrax.ODETerm` takes it.
 
     Args:
         H: (q, p, params) -> energy; of one system, or (\\*b) of a batch of systems that do not
             see each other. Separable or not.
+        gradient: how gradients are taken, see `lie_jax.dynamics.gradient`.
 
     Returns:
         (t, (q, p), params) -> (dH/dp, -dH/dq), shaped as q and p.
@@ -33,8 +36,7 @@ def hamiltonian_field(H: Energy) -> Callable[[Any, State, PyTree], State]:
 
     def field(t, state: Validated[State], params: PyTree) -> State:
         del t
-        q, p = check_state("hamiltonian_field", state)
-        dq, dp = jax.grad(_total(H), argnums=(0, 1))(q, p, params)
+        dq, dp = gradient(H)(check_state("hamiltonian_field", state), params)
         return dp, -dq
 
     return field
@@ -48,10 +50,12 @@ class SeparableHamiltonian:
     Args:
         kinetic: (p, params) -> T.
         potential: (q, params) -> V.
+        gradient: how gradients are taken, see `lie_jax.dynamics.gradient`.
     """
 
     kinetic: Callable[[Array, Any], Array]
     potential: Callable[[Array, Any], Array]
+    gradient: Gradient = gradient
 
     def __call__(self, q: Array, p: Array, params: PyTree) -> Array:
         return self.kinetic(p, params) + self.potential(q, params)
@@ -59,12 +63,12 @@ class SeparableHamiltonian:
     def velocity(self, t, p: Array, params: PyTree) -> Array:
         """dq/dt = dT/dp."""
         del t
-        return jax.grad(_total(self.kinetic))(p, params)
+        return self.gradient(self.kinetic)((p,), params)[0]
 
     def force(self, t, q: Array, params: PyTree) -> Array:
         """dp/dt = -dV/dq."""
         del t
-        return -jax.grad(_total(self.potential))(q, params)
+        return -self.gradient(self.potential)((q,), params)[0]
 
     def field(self, t, state: Validated[State], params: PyTree) -> State:
         """(dq/dt, dp/dt), for solvers of one term."""
@@ -80,11 +84,6 @@ class SeparableHamiltonian:
 def kinetic_energy(p: Float[Array, "*b n d"], mass: Float[Array, "*#b n"]) -> Float[Array, "*b"]:
     """Σ |p|² / (2 m)."""
     return jnp.sum(p * p / (2 * mass[..., None]), axis=(-2, -1))
-
-
-def _total(energy: Callable[..., Array]) -> Callable[..., Float[Array, ""]]:
-    """The sum over the batch, whose gradient is that of every system."""
-    return lambda *arguments: jnp.sum(energy(*arguments))
 
 
 def check_state(where: str, state: Any) -> State:

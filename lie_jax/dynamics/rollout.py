@@ -1,5 +1,6 @@
 """Trajectories of a system, in one solve, batched and differentiable."""
 
+import dataclasses
 from typing import Any, Literal
 
 import diffrax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from lie_jax.dynamics.gradient import Gradient, gradient, reverse_gradient
 from lie_jax.dynamics.hamiltonian import (
     Energy,
     SeparableHamiltonian,
@@ -22,6 +24,9 @@ from lie_jax.typing import Array, Float, PyTree, Validated
 
 System = Energy | SeparableHamiltonian | diffrax.AbstractTerm
 Adjoint = diffrax.AbstractAdjoint | Literal["reversible"]
+
+# Steps that diffrax differentiates without computing them again in the backward pass.
+_FEW = 16
 
 
 def rollout(
@@ -46,7 +51,9 @@ def rollout(
         params: what ``system`` takes as such.
         solver: of fixed steps; `Leapfrog` where the system is separable, else `diffrax.Tsit5`.
         substeps: solver steps between two times.
-        adjoint: how gradients are computed. None keeps every step (fast); any of diffrax's, or
+        adjoint: how gradients are computed. None keeps the states of all steps and pulls back
+            through gradients of H as `lie_jax.dynamics.gradient` says, in reverse mode alone
+            (fast); any of diffrax's, `diffrax.DirectAdjoint` for forward mode too; or
             ``"reversible"`` for symplectic solvers, see `lie_jax.dynamics.reversible`: memory
             does not depend on the number of steps.
 
@@ -64,7 +71,7 @@ def rollout(
     if solver is None:
         is_separable = isinstance(system, SeparableHamiltonian)
         solver = Leapfrog() if is_separable else diffrax.Tsit5()
-    terms = _terms(system, solver)
+    terms = _terms(system, solver, gradient if adjoint else reverse_gradient)
     ts = ts.astype(jnp.promote_types(ts.dtype, state[0].dtype))
     if adjoint == "reversible":
         if not isinstance(solver, AbstractSymplecticSolver):
@@ -74,6 +81,8 @@ def rollout(
         found = reversible_solve(solver, terms, state, ts, params, substeps)
     else:
         steps = substeps * (len(ts) - 1)
+        if adjoint is None and steps <= _FEW and not isinstance(system, diffrax.AbstractTerm):
+            adjoint = diffrax.DirectAdjoint()
         found = diffrax.diffeqsolve(
             terms,
             solver,
@@ -85,7 +94,7 @@ def rollout(
             saveat=diffrax.SaveAt(ts=ts),
             stepsize_controller=diffrax.StepTo(ts=_refine(ts, substeps)),
             adjoint=adjoint or diffrax.RecursiveCheckpointAdjoint(checkpoints=steps),
-            max_steps=steps + 1,
+            max_steps=steps,
         ).ys
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -3), found)
 
@@ -185,9 +194,10 @@ def check_times(where: str, ts: Any) -> None:
         )
 
 
-def _terms(system: System, solver: diffrax.AbstractSolver) -> Any:
+def _terms(system: System, solver: diffrax.AbstractSolver, gradient: Gradient) -> Any:
     wants_two = isinstance(solver.term_structure, tuple)
     if isinstance(system, SeparableHamiltonian):
+        system = dataclasses.replace(system, gradient=gradient)
         return system.terms if wants_two else diffrax.ODETerm(system.field)
     if wants_two:
         raise TypeError(
@@ -196,7 +206,7 @@ def _terms(system: System, solver: diffrax.AbstractSolver) -> Any:
         )
     if isinstance(system, diffrax.AbstractTerm):
         return system
-    return diffrax.ODETerm(hamiltonian_field(system))
+    return diffrax.ODETerm(hamiltonian_field(system, gradient=gradient))
 
 
 def _refine(ts: Array, substeps: int) -> Array:
