@@ -1,15 +1,15 @@
 """What is measured: models, batch sizes, and how batches are padded."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 LARGEST = 29
 """Atoms of the largest molecule in QM9."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
-    """One model and batch size; both implementations build the same network from it.
+class Molecules:
+    """One model of molecules and batch size; both implementations build the same network from it.
 
     Args:
         group: symmetry of the network.
@@ -21,6 +21,7 @@ class Case:
         buckets: padded sizes of the size-grouped batches.
     """
 
+    examples: ClassVar = "molecules"
     group: Literal["T3", "SE3"]
     width: int
     batch: int
@@ -33,10 +34,40 @@ class Case:
     buckets: int = 6
 
 
-CASES = {
-    "t3-128": Case("T3", width=128, layers=4, batch=64),
-    "t3-512": Case("T3", width=512, batch=32, batches=32, reference_steps=10),
-    "se3-512": Case("SE3", width=512, batch=8, lifts=2, batches=48, reference_steps=12),
-    "tiny": Case("T3", width=8, layers=1, heads=2, batch=4, batches=2, reference_steps=2),
+@dataclasses.dataclass(frozen=True)
+class Springs:
+    """One model of the potential of spring systems, trained on rollouts of RK4 (3/8 rule).
+
+    Args:
+        group: symmetry of the network.
+        width, layers, heads, location_hidden: its sizes.
+        lifts: lifts per particle.
+        batch: systems per step.
+        intervals: steps of RK4 in a rollout.
+        batches: steps of one round of either implementation.
+    """
+
+    examples: ClassVar = "springs"
+    group: Literal["T2", "SE2"]
+    width: int
+    layers: int
+    heads: int = 8
+    location_hidden: int = 16
+    lifts: int = 1
+    batch: int = 100
+    intervals: int = 4
+    batches: int = 3
+
+
+Case = Molecules | Springs
+
+CASES: dict[str, Case] = {
+    "t3-128": Molecules("T3", width=128, layers=4, batch=64),
+    "t3-512": Molecules("T3", width=512, batch=32, batches=32, reference_steps=10),
+    "se3-512": Molecules("SE3", width=512, batch=8, lifts=2, batches=48, reference_steps=12),
+    "springs-t2": Springs("T2", width=160, layers=5),
+    "springs-se2": Springs("SE2", width=80, layers=3, lifts=2),
+    "tiny": Molecules("T3", width=8, layers=1, heads=2, batch=4, batches=2, reference_steps=2),
+    "tiny-springs": Springs("SE2", width=8, layers=1, heads=2, batch=3, batches=2, intervals=1),
 }
-"""By name; ``tiny`` only shows that everything runs."""
+"""By name; ``tiny`` and ``tiny-springs`` only show that everything runs."""

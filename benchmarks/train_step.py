@@ -1,4 +1,4 @@
-"""Training throughput on real molecules, alone or beside the published PyTorch code.
+"""Training throughput on molecules or springs, alone or beside the published PyTorch code.
 
 python -m benchmarks.train_step --case t3-128 --json
 python -m benchmarks.train_step --case t3-128 --reference PATH --reference-python PYTHON
@@ -18,8 +18,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import _molecules
-from benchmarks._cases import CASES, LARGEST, Case
+from benchmarks import _molecules, _springs
+from benchmarks._cases import CASES, LARGEST, Case, Springs
 from benchmarks._protocol import Worker, WorkerError
 
 ALLOCATORS = {
@@ -99,12 +99,13 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
         )
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lie_jax-")))
-        data = scratch / "molecules.npz"
-        _molecules.write(case, data)
-        ours = [sys.executable, "-m", "benchmarks._ours", name, data]
+        data = scratch / "data.npz"
+        _springs.write(case, data) if isinstance(case, Springs) else _molecules.write(case, data)
+        ours = [sys.executable, "-m", f"benchmarks._ours_{case.examples}", name, data]
         workers = {"ours": stack.enter_context(Worker("lie_jax", ours, scratch / "ours.log"))}
         for allocator, environment in ALLOCATORS.items() if folders else ():
-            command = [python, "-m", "benchmarks._reference_driver", name, data, *folders]
+            module = f"benchmarks._reference_{case.examples}"
+            command = [python, "-m", module, name, data, *folders]
             label = f"reference ({allocator} allocator)"
             worker = Worker(label, command, scratch / f"{allocator}.log", environment)
             workers[allocator] = stack.enter_context(worker)
@@ -121,6 +122,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
         }
     report = {"case": name, **results.pop("ours")}
     report["details"] = {
+        "examples": case.examples,
         **dataclasses.asdict(case),
         "parameters": sizes["ours"],
         "rounds": rounds,
@@ -145,7 +147,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
 def table(report: dict) -> str:
     """The report as text for a terminal."""
     keys = ("examples_per_second", "seconds_per_step", "peak_mib", "compile_seconds")
-    heads = ("molecules/s", "s/step", "peak MiB", "warm-up s")
+    heads = (f"{_examples(report)}/s", "s/step", "peak MiB", "warm-up s")
     rows = [("", *heads), ("lie_jax", *(_figure(report[key]) for key in keys))]
     if "reference" in report:
         theirs = report["reference"]
@@ -158,8 +160,14 @@ def table(report: dict) -> str:
         f"{details['machine']}, {details['date']}"
     )
     if "reference" in report:
-        title += f"; PyTorch padded to {LARGEST} atoms, ratio > 1: lie_jax is better"
+        if _examples(report) == "molecules":
+            title += f"; PyTorch padded to {LARGEST} atoms"
+        title += "; ratio > 1: lie_jax is better"
     return "\n".join([title, *("".join(f"{cell:>18}" for cell in row) for row in rows)])
+
+
+def _examples(report: dict) -> str:
+    return {"molecules": "molecules", "springs": "systems"}[CASES[report["case"]].examples]
 
 
 def _figure(value: float) -> str:

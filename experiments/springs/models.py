@@ -24,7 +24,7 @@ GROUPS = {
     "lietransformer-SO2": SO2(),
     "lietransformer-trivial": Trivial(2),
 }
-SIZES = {"lietransformer-SE2": (80, 3), "lieconv-T2": (384, 4), "fc": (300, 4), "hfc": (300, 4)}
+SIZES = {"lietransformer-SE2": (80, 3), "lieconv-T2": (384, 4), "fc": (256, 4), "hfc": (256, 4)}
 """Published width and number of layers; those of the other transformers are (160, 5)."""
 
 
@@ -50,18 +50,19 @@ def build(recipe: Recipe) -> Model:
     rngs = nnx.Rngs(recipe.seed)
     default = SIZES.get(recipe.model, (64, 2) if recipe.model.endswith("ogn") else (160, 5))
     width, layers = recipe.width or default[0], recipe.layers or default[1]
-    if recipe.model.startswith("lie"):
+    if recipe.is_separable:
         apply, weights = lj.functional(_potential(recipe, width, layers, rngs))
         # Groups of rotations about the origin: the origin is put into the centre.
         H = dynamics.learned_hamiltonian(apply)
         return Model(
             H, weights, lambda w, particles, key: dynamics.Learned(w, particles, key=key), H
         )
-    is_energy = recipe.model.startswith("h")
-    apply, weights = lj.functional(_plain(recipe, width, layers, is_energy, rngs))
+    is_energy = recipe.model == "hogn"
+    apply, weights = lj.functional(_plain(recipe, width, layers, rngs))
 
     def call(q: Array, p: Array, params: Any) -> Array:
         weights, particles = params
+        q = q - jnp.mean(q, axis=-2, keepdims=True)
         return apply(weights, lj.PointSet(q, jnp.concatenate([p, particles], axis=-1)))
 
     def energy(q: Array, p: Array, params: Any) -> Array:
@@ -78,15 +79,24 @@ def build(recipe: Recipe) -> Model:
 
 
 def _potential(recipe: Recipe, width: int, layers: int, rngs: nnx.Rngs) -> nnx.Module:
+    """Of positions, masses and stiffnesses."""
+    if recipe.model == "hfc":
+        config = lj.MLPConfig(
+            points=PARTICLES, space_dim=SPACE, in_channels=FEATURES, width=width, layers=layers
+        )
+        return lj.MLP(config, rngs=rngs)
     if recipe.model == "lieconv-T2":
         config = lj.LieConvConfig(in_channels=FEATURES, width=width, layers=layers)
         return lj.LieConv(config, group=T(2), rngs=rngs)
     group = GROUPS[recipe.model]
     has_choice = recipe.model == "lietransformer-SE2"
+    is_sum = recipe.readout == "particles"
     config = lj.LieTransformerConfig(
         in_channels=FEATURES,
         width=width,
         layers=layers,
+        head="linear_pool" if is_sum else "pool_mlp",
+        pooling="sum" if is_sum else "mean",
         attention=lj.AttentionConfig(normalisation="mean"),
         lift_method=recipe.lift_method if has_choice else "random",
         lift_samples=recipe.lift_samples if has_choice else None,
@@ -94,16 +104,18 @@ def _potential(recipe: Recipe, width: int, layers: int, rngs: nnx.Rngs) -> nnx.M
     return lj.LieTransformer(config, group=group, rngs=rngs)
 
 
-def _plain(recipe: Recipe, width: int, layers: int, is_energy: bool, rngs: nnx.Rngs) -> nnx.Module:
-    channels, outputs = SPACE + FEATURES, 1 if is_energy else 2 * SPACE
-    if recipe.model in ("fc", "hfc"):
+def _plain(recipe: Recipe, width: int, layers: int, rngs: nnx.Rngs) -> nnx.Module:
+    """Of positions, momenta, masses and stiffnesses: the energy, or the vector field."""
+    channels = SPACE + FEATURES
+    if recipe.model == "fc":
         config = lj.MLPConfig(
-            points=PARTICLES, space_dim=SPACE, in_channels=channels, outputs=outputs,
-            per_point=not is_energy, width=width, layers=layers,
+            points=PARTICLES, space_dim=SPACE, in_channels=channels, outputs=2 * SPACE,
+            per_point=True, width=width, layers=layers,
         )  # fmt: skip
         return lj.MLP(config, rngs=rngs)
+    is_energy = recipe.model == "hogn"
     config = lj.GraphNetworkConfig(
-        space_dim=SPACE, in_channels=channels, outputs=outputs, width=width, rounds=layers,
-        pooling="sum" if is_energy else "none",
+        space_dim=SPACE, in_channels=channels, outputs=1 if is_energy else 2 * SPACE,
+        width=width, rounds=layers, pooling="sum" if is_energy else "none",
     )  # fmt: skip
     return lj.GraphNetwork(config, rngs=rngs)

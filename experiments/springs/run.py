@@ -74,15 +74,15 @@ class Run:
 
     def __init__(self, recipe: Recipe, folder: training.RunFolder):
         self.recipe, self.folder = recipe, folder
-        self.solver = SOLVERS[recipe.solver]
+        self.solver = SOLVERS[recipe.solver or ("leapfrog" if recipe.is_separable else "rk38")]
         self.model: Model = build(recipe)
         self.epochs = -(-recipe.steps // min(recipe.evaluate_every, recipe.steps))
         per_epoch = -(-recipe.steps // self.epochs)
         self.batches = RandomBatches(recipe.train_size, recipe.batch_size, per_epoch, recipe.seed)
         steps = self.epochs * per_epoch
         schedule = optax.warmup_cosine_decay_schedule(
-            0.0 if recipe.warmup else recipe.learning_rate,
-            recipe.learning_rate,
+            0.0 if recipe.warmup else recipe.highest_rate,
+            recipe.highest_rate,
             warmup_steps=recipe.warmup,
             decay_steps=max(steps, recipe.warmup + 1),
         )

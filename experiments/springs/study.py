@@ -67,8 +67,11 @@ class Study:
             for name in ("steps", "batch_size", "width", "layers")
             if (value := getattr(self, name)) is not None
         }
+        base = PRESETS[self.preset]
+        # Several points of a learning curve also where a run is short.
+        often = min(base.evaluate_every, max(1, (self.steps or base.steps) // 5))
         return dataclasses.replace(
-            PRESETS[self.preset], model=model, train_size=size, seed=seed, **given
+            base, model=model, train_size=size, seed=seed, evaluate_every=often, **given
         )
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import _molecules, _reference_driver, train_step
+from benchmarks import _molecules, _published, train_step
 from benchmarks._protocol import Worker, WorkerError
 
 KEYS = {"examples_per_second", "seconds_per_step", "peak_mib", "compile_seconds"}
@@ -39,16 +39,19 @@ def folder_with(path, *packages, source=""):
 
 
 @pytest.mark.usefixtures("_molecules_at_hand")
-def test_json(capsys):
-    assert train_step.main(["--case", "tiny", "--rounds", "2", "--json"]) == 0
+@pytest.mark.parametrize(
+    ("case", "examples"), [("tiny", "molecules/s"), ("tiny-springs", "systems/s")]
+)
+def test_json(case, examples, capsys):
+    assert train_step.main(["--case", case, "--rounds", "2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report) >= KEYS
     assert all(report[key] > 0 for key in KEYS)
-    assert report["case"] == "tiny"
+    assert report["case"] == case
     assert "reference" not in report
     batch = report["details"]["batch"]
     assert report["examples_per_second"] * report["seconds_per_step"] == pytest.approx(batch)
-    assert "molecules/s" in train_step.table(report)
+    assert examples in train_step.table(report)
 
 
 class FakeWorker:
@@ -120,9 +123,9 @@ def test_published_code_is_repaired_and_its_extras_stubbed(tmp_path, monkeypatch
         sys,
         "meta_path",
         [
-            _reference_driver.ReferenceFinder([tmp_path]),
+            _published.ReferenceFinder([tmp_path]),
             *sys.meta_path,
-            _reference_driver.StubFinder(),
+            _published.StubFinder(),
         ],
     )
     before = set(sys.modules)

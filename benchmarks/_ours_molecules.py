@@ -1,4 +1,4 @@
-"""The worker that trains lie_jax: ``python -m benchmarks._ours CASE MOLECULES``."""
+"""Trains lie_jax on molecules: ``python -m benchmarks._ours_molecules CASE DATA``."""
 
 import sys
 
@@ -9,7 +9,7 @@ import optax
 from flax import nnx
 
 import lie_jax as lj
-from benchmarks._cases import CASES, Case
+from benchmarks._cases import CASES, Molecules
 from benchmarks._protocol import serve
 from lie_jax.data import qm9
 from lie_jax.data.qm9.features import atom_features
@@ -17,7 +17,7 @@ from lie_jax.data.qm9.features import atom_features
 GROUPS = {"T3": lj.groups.T(3), "SE3": lj.groups.SE3()}
 
 
-def build(case: Case) -> lj.LieTransformer:
+def build(case: Molecules) -> lj.LieTransformer:
     """The network of the case, in float32."""
     config = lj.LieTransformerConfig(
         in_channels=qm9.CHANNELS,
@@ -64,6 +64,7 @@ def load(path: str) -> list[tuple[lj.PointSet, jax.Array]]:
 
 def main(name: str, path: str) -> None:
     case, batches = CASES[name], load(path)
+    assert isinstance(case, Molecules)
 
     def prepare():
         apply, params = lj.functional(build(case))
