@@ -25,6 +25,7 @@ def build(case: Springs) -> lj.LieTransformer:
         layers=case.layers,
         heads=case.heads,
         lift_samples=case.lifts,
+        lift_method="grid" if case.group == "SE2" else "random",
         attention=lj.AttentionConfig(location_hidden=case.location_hidden, normalisation="mean"),
     )
     return lj.LieTransformer(config, group=GROUPS[case.group], rngs=nnx.Rngs(0))

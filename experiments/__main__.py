@@ -60,8 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         command(arguments[2:])
-    except (FileNotFoundError, ModuleNotFoundError, ValueError, RuntimeError) as error:
-        if isinstance(error, FloatingPointError | NotImplementedError):
+    except (
+        FileNotFoundError, FloatingPointError, ModuleNotFoundError, ValueError, RuntimeError
+    ) as error:  # fmt: skip
+        if isinstance(error, NotImplementedError):
             raise
         print(f"experiments: {error}", file=sys.stderr)
         return 1

@@ -89,17 +89,18 @@ def _potential(recipe: Recipe, width: int, layers: int, rngs: nnx.Rngs) -> nnx.M
         config = lj.LieConvConfig(in_channels=FEATURES, width=width, layers=layers)
         return lj.LieConv(config, group=T(2), rngs=rngs)
     group = GROUPS[recipe.model]
-    has_choice = recipe.model == "lietransformer-SE2"
+    is_se2 = recipe.model == "lietransformer-SE2"
     is_sum = recipe.readout == "particles"
     config = lj.LieTransformerConfig(
         in_channels=FEATURES,
         width=width,
         layers=layers,
+        block_norm=recipe.block_norm or ("none" if is_se2 else "layer_pre"),
         head="linear_pool" if is_sum else "pool_mlp",
         pooling="sum" if is_sum else "mean",
         attention=lj.AttentionConfig(normalisation="mean"),
-        lift_method=recipe.lift_method if has_choice else "random",
-        lift_samples=recipe.lift_samples if has_choice else None,
+        lift_method=recipe.lift_method if is_se2 else "random",
+        lift_samples=recipe.lift_samples if is_se2 else None,
     )
     return lj.LieTransformer(config, group=group, rngs=rngs)
 

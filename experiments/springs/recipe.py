@@ -40,6 +40,9 @@ class Recipe:
     readout: Literal["particles", "cloud"] = "particles"
     """Of transformers: the energy is a sum over particles, or, as published, a function of the
     mean of their features, which learns from few systems less well."""
+    block_norm: Literal["layer_pre", "none"] | None = None
+    """Of transformers: the norm in their blocks. None takes none for SE2, which then learns alike
+    from all seeds, and layer norms, as published, for the deeper others."""
     lift_method: Literal["weighted_frame", "frame", "random"] = "weighted_frame"
     """Lifts of SE(2)."""
     lift_samples: int | None = None
@@ -50,7 +53,7 @@ class Recipe:
     chunk: int = 5
     """Points of a trajectory that one loss spans, the first included."""
     learning_rate: float | None = None
-    """Highest rate of Adam; it decays to 0 as a cosine. None takes 3e-3 for SE2, a smaller network,
+    """Highest rate of Adam; it decays to 0 as a cosine. None takes 2e-3 for SE2, a smaller network,
     and 1e-3, as published, for the others."""
     warmup: int = 100
     """Steps over which the rate grows from 0."""
@@ -100,7 +103,7 @@ class Recipe:
     @property
     def highest_rate(self) -> float:
         """``learning_rate``, or what None stands for."""
-        return self.learning_rate or (3e-3 if self.model == "lietransformer-SE2" else 1e-3)
+        return self.learning_rate or (2e-3 if self.model == "lietransformer-SE2" else 1e-3)
 
     @property
     def is_separable(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from lie_jax.dynamics.hamiltonian import SeparableHamiltonian, kinetic_energy
 from lie_jax.points import PointSet
@@ -41,7 +42,8 @@ def learned_hamiltonian(
         centre: ``"mean"`` of the positions, as published; that of ``"mass"``; ``"none"``.
 
     Raises:
-        ValueError: unknown centre.
+        ValueError: unknown centre; when the energy is taken outside jit, a mass of a particle that
+            is there is not positive.
     """
     if centre not in get_args(Centre):
         raise ValueError(
@@ -52,6 +54,11 @@ def learned_hamiltonian(
         mass = params.system[..., 0]
         if params.mask is not None:
             mass, p = jnp.where(params.mask, mass, 1), jnp.where(params.mask[..., None], p, 0)
+        if not isinstance(mass, Tracer) and not (lightest := float(jnp.min(mass))) > 0:
+            raise ValueError(
+                "learned_hamiltonian: masses, params.system[..., 0], must be positive, got "
+                f"{lightest}"
+            )
         return kinetic_energy(p, mass)
 
     def potential(q: Array, params: Any) -> Array:

@@ -61,7 +61,8 @@ def rollout(
         q and p at all times, the given state first.
 
     Raises:
-        ValueError: times that do not increase, shapes that do not fit, substeps below 1.
+        ValueError: times that do not increase, shapes that do not fit, substeps below 1; outside
+            jit, what the kinetic energy refuses, such as masses that are not positive.
         TypeError: the solver needs a separable system, or one that is reversible.
     """
     state = check_state("rollout", state)
@@ -71,6 +72,7 @@ def rollout(
     if solver is None:
         is_separable = isinstance(system, SeparableHamiltonian)
         solver = Leapfrog() if is_separable else diffrax.Tsit5()
+    _check_params(system, state, params)
     terms = _terms(system, solver, gradient if adjoint else reverse_gradient)
     ts = ts.astype(jnp.promote_types(ts.dtype, state[0].dtype))
     if adjoint == "reversible":
@@ -132,6 +134,7 @@ def rollout_in_chunks(
     for name, value in (("chunk", chunk), ("keep_every", keep_every)):
         if value < 1:
             raise ValueError(f"rollout_in_chunks: {name} must be at least 1, got {value}")
+    _check_params(system, state, params)
     times = np.asarray(ts)
     last = len(times) - 1
     # The last chunk goes on past the end, so that one program serves all of them.
@@ -192,6 +195,13 @@ def check_times(where: str, ts: Any) -> None:
             f"{where}: ts must be finite and increase, got {values[i]} and {values[i + 1]} at "
             f"index {i}"
         )
+
+
+def _check_params(system: System, state: State, params: PyTree) -> None:
+    """Lets the kinetic energy refuse masses: inside the solver, traced, it no longer can."""
+    if isinstance(system, SeparableHamiltonian):
+        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((state, params))):
+            system.kinetic(state[1], params)
 
 
 def _terms(system: System, solver: diffrax.AbstractSolver, gradient: Gradient) -> Any:

@@ -71,7 +71,7 @@ def fit(
         The state after the last step.
 
     Raises:
-        FloatingPointError: the loss or the gradient is not finite. It is seen before the next
+        FloatingPointError: loss, gradient or evaluation are not finite. It is seen before the next
             checkpoint is written, so that the last one is good.
     """
     per_epoch = len(batches)
@@ -107,7 +107,10 @@ def fit(
             show()
             due = epoch + 1 == epochs or (epoch + 1) % evaluate_every == 0
             if evaluate is not None and end_of_epoch and due:
-                write(epoch + 1, {k: float(v) for k, v in evaluate(state).items()})
+                found = {k: float(v) for k, v in evaluate(state).items()}
+                for name, value in found.items():
+                    _check_finite(name, value, now)
+                write(epoch + 1, found)
                 show()
             # Last, so that whenever a run is killed, what its last checkpoint has behind it
             # is in the log, validation included, and the rest is done and written again.
@@ -116,6 +119,14 @@ def fit(
             if stop:
                 return state
     return state
+
+
+def _check_finite(name: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"fit: {name} must be finite, got {value} at step {step}; the last checkpoint is from "
+            "before it. Try a lower learning rate or clip the gradient"
+        )
 
 
 class _Window:
@@ -135,11 +146,7 @@ class _Window:
         for name, series in values.items():
             bad = np.flatnonzero(~np.isfinite(series))
             if len(bad):
-                raise FloatingPointError(
-                    f"fit: {name} must be finite, got {series[bad[0]]} at step "
-                    f"{self.step + int(bad[0]) + 1}; the last checkpoint is from before it. "
-                    "Try a lower learning rate or clip the gradient"
-                )
+                _check_finite(name, series[bad[0]], self.step + int(bad[0]) + 1)
         seconds = time.perf_counter() - self.start
         means = {name: math.fsum(series) / len(series) for name, series in values.items()}
         means["steps_per_second"] = len(self.metrics) / max(seconds, 1e-9)

@@ -169,3 +169,17 @@ def test_momentum_is_conserved_where_the_network_sees_positions_from_the_centre(
 def test_unknown_centre_is_named():
     with pytest.raises(ValueError, match="centre must be one of"):
         dynamics.learned_hamiltonian(lambda *_: 0, centre="middle")
+
+
+@pytest.mark.parametrize("call", [dynamics.rollout, dynamics.rollout_in_chunks])
+def test_masses_that_are_not_positive_are_refused(call):
+    H = dynamics.learned_hamiltonian(lambda *_, **__: jnp.zeros((3, 1)))
+    _, state, _, system = published()
+    ts = jnp.linspace(0, 1, 3)
+    bad = system.at[1, 2, 0].set(-0.5)
+    with pytest.raises(ValueError, match=r"masses.* must be positive, got -0.5"):
+        call(H, state, ts, dynamics.Learned(None, bad))
+    mask = jnp.ones((3, 6), bool).at[1, 2].set(False)
+    call(H, state, ts, dynamics.Learned(None, bad, mask))  # nobody is there
+    with pytest.raises(ValueError, match=r"masses.* must be positive, got nan"):
+        call(H, state, ts, dynamics.Learned(None, system.at[0, 0, 0].set(jnp.nan)))

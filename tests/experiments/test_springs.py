@@ -125,3 +125,19 @@ def test_batches_do_not_repeat_a_system_and_depend_on_seed_and_epoch():
 def test_bad_recipes_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         recipe(**change)
+
+
+def test_a_run_that_blows_up_says_when_and_keeps_the_last_good_checkpoint(here, capsys):
+    """Warmed up from 0, the rate of step 1 is 0 and that of step 2 is 1e28."""
+    flags = [*FLAGS, "--learning-rate", "1e30", "--clip", "None", "--evaluate-every", "1"]
+    assert main(["train", "springs", "--preset", "quick", *flags]) == 1
+    error = capsys.readouterr().err
+    assert "validation_mse must be finite, got nan" in error
+    assert "at step 2; the last checkpoint is from before it" in error
+    (run,) = (here / "runs" / "springs").iterdir()
+    assert not (run / "test.json").exists()
+    checkpoints = training.Checkpoints(run / "checkpoints")
+    assert checkpoints.steps == [1]
+    checkpoints.close()
+    assert main(["report", "springs", str(run)]) == 1
+    assert "is not finished" in capsys.readouterr().err
