@@ -38,8 +38,10 @@ format: install  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install   ## measure training throughput (REFERENCE=path of the PyTorch code to compare)
-	$(BIN)/python -m benchmarks.train_step --case t3-128 $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON))
+bench: install   ## measure training steps (REFERENCE=path of the PyTorch code to compare)
+	for case in t3-128 springs-t2 springs-se2; do \
+	$(BIN)/python -m benchmarks.train_step --case $$case --rounds 3 $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON)) || exit 1; \
+	done
 
 bench-attention: install  ## time and memory of attention, forward and backward (GROUP=T3, REFERENCE=...)
 	$(BIN)/python -m benchmarks.attention --group $(or $(GROUP),T3) --backward $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON))

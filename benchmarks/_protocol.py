@@ -6,6 +6,7 @@ one per round that it is asked for. It must import nothing but the standard libr
 reference runs in another environment.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -84,8 +85,10 @@ class Worker:
     def round(self) -> dict:
         """Runs one round; seconds, steps and peak_mib."""
         assert self._process.stdin is not None
-        self._process.stdin.write("round\n")
-        self._process.stdin.flush()
+        # Where the process has ended, the answer that does not come says why.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write("round\n")
+            self._process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> dict:

@@ -85,7 +85,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
 
     Args:
         name: of the case.
-        rounds: how many of each.
+        rounds: how many of each; of ours, so many beside each allocator of theirs.
         folders: of the reference; empty without.
         python: interpreter of the reference.
     """
@@ -102,20 +102,25 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
         data = scratch / "data.npz"
         _springs.write(case, data) if isinstance(case, Springs) else _molecules.write(case, data)
         ours = [sys.executable, "-m", f"benchmarks._ours_{case.examples}", name, data]
-        workers = {"ours": stack.enter_context(Worker("lie_jax", ours, scratch / "ours.log"))}
+        worker = stack.enter_context(Worker("lie_jax", ours, scratch / "ours.log"))
+        workers, taken = {"ours": worker}, {"ours": []}
+        if not folders:
+            taken["ours"] = [worker.round() for _ in range(rounds)]
+        # One of the reference's workers at a time: two may not fit into memory.
         for allocator, environment in ALLOCATORS.items() if folders else ():
             module = f"benchmarks._reference_{case.examples}"
             command = [python, "-m", module, name, data, *folders]
             label = f"reference ({allocator} allocator)"
-            worker = Worker(label, command, scratch / f"{allocator}.log", environment)
-            workers[allocator] = stack.enter_context(worker)
-        sizes = {label: worker.parameters for label, worker in workers.items()}
-        if len(set(sizes.values())) > 1:
-            raise WorkerError(f"benchmark: the networks must be the same, got parameters {sizes}")
-        taken = {label: [] for label in workers}
-        for _ in range(rounds):
-            for label, worker in workers.items():
-                taken[label].append(worker.round())
+            with Worker(label, command, scratch / f"{allocator}.log", environment) as theirs:
+                if theirs.parameters != worker.parameters:
+                    raise WorkerError(
+                        "benchmark: the networks must be the same, got parameters "
+                        f"{worker.parameters} and {theirs.parameters}"
+                    )
+                workers[allocator], taken[allocator] = theirs, []
+                for _ in range(rounds):
+                    taken["ours"].append(worker.round())
+                    taken[allocator].append(theirs.round())
         results = {
             label: summary(taken[label], case, worker.prepare_seconds)
             for label, worker in workers.items()
@@ -124,7 +129,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
     report["details"] = {
         "examples": case.examples,
         **dataclasses.asdict(case),
-        "parameters": sizes["ours"],
+        "parameters": worker.parameters,
         "rounds": rounds,
         "load_before": load,
         "jax": importlib.metadata.version("jax"),
