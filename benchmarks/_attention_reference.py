@@ -6,7 +6,7 @@
 import sys
 
 from benchmarks._attention_case import SPACE, AttentionCase, serve_case
-from benchmarks._reference_driver import ReferenceFinder, StubFinder
+from benchmarks._published import make_importable
 
 NORMALISATIONS = {"softmax": "softmax", "mean": "dot_product", "exp_mean": "norm_exp"}
 """Ours by their names in the published code."""
@@ -55,8 +55,7 @@ def build(case: AttentionCase):
 
 
 def main(case: str, facts_file: str, memory_gib: str, *folders: str) -> None:
-    sys.meta_path.insert(0, ReferenceFinder(folders))
-    sys.meta_path.append(StubFinder())
+    make_importable(folders)
     import torch  # pyright: ignore
 
     on_gpu = torch.cuda.is_available()

@@ -12,6 +12,7 @@ from pathlib import Path
 STUBS = ("forge", "matplotlib", "oil", "torchvision")
 """Packages that the published code may import and that its networks do not need."""
 
+
 class Stub(types.ModuleType):
     """A module that gives an empty class for whatever is imported from it."""
 

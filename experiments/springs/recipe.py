@@ -48,7 +48,7 @@ class Recipe:
     lift_samples: int | None = None
     """Anchors of weighted frames, or random lifts."""
     solver: SolverName | None = None
-    """Of trajectories. None takes leapfrog where the energy is separable, one evaluation a step, and
+    """Of trajectories. None takes leapfrog where the energy is separable, one force a step, and
     rk38 elsewhere, four, which the published runs take everywhere."""
     chunk: int = 5
     """Points of a trajectory that one loss spans, the first included."""

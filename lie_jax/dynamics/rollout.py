@@ -199,9 +199,9 @@ def check_times(where: str, ts: Any) -> None:
 
 def _check_params(system: System, state: State, params: PyTree) -> None:
     """Lets the kinetic energy refuse masses: inside the solver, traced, it no longer can."""
-    if isinstance(system, SeparableHamiltonian):
-        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((state, params))):
-            system.kinetic(state[1], params)
+    is_traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((state, params)))
+    if isinstance(system, SeparableHamiltonian) and not is_traced:
+        system.kinetic(state[1], params)
 
 
 def _terms(system: System, solver: diffrax.AbstractSolver, gradient: Gradient) -> Any:

@@ -146,7 +146,7 @@ class _Window:
         for name, series in values.items():
             bad = np.flatnonzero(~np.isfinite(series))
             if len(bad):
-                _check_finite(name, series[bad[0]], self.step + int(bad[0]) + 1)
+                _check_finite(name, float(series[bad[0]]), self.step + int(bad[0]) + 1)
         seconds = time.perf_counter() - self.start
         means = {name: math.fsum(series) / len(series) for name, series in values.items()}
         means["steps_per_second"] = len(self.metrics) / max(seconds, 1e-9)

@@ -1,4 +1,4 @@
-"""Gradients whose pullback is a forward derivative: the same numbers, in every way they are used."""
+"""Gradients whose pullback is a forward derivative: the numbers of plain ones, in every use."""
 
 import diffrax
 import equinox as eqx
