@@ -9,6 +9,7 @@ from experiments.jets.recipe import JETS
 from experiments.qm9.commands import QM9
 from experiments.qm9_lifts.recipe import QM9_LIFTS
 from experiments.springs.commands import SPRINGS
+from experiments.springs.drift import drift as drift_springs
 from experiments.springs.study import study as study_springs
 
 USAGE = """\
@@ -23,6 +24,7 @@ commands:
       jets       jets of pions, boosted in tests
       qm9-lifts  molecules, by frames, discrete rotations and random lifts
   study springs  a grid of runs: data efficiency beside the published curves
+  drift springs  how a trained model's energy drifts, by solver  (the run's folder)
   resume NAME    go on with a run that was interrupted           (the run's folder)
   report NAME    show a finished run again: table and plots      (the run's folder)
 
@@ -37,6 +39,7 @@ _COMMANDS = (
     }
     | {
         ("study", "springs"): study_springs,
+        ("drift", "springs"): drift_springs,
     }
     | {
         (command.__name__, comparison.name): functools.partial(command, comparison)

@@ -22,6 +22,7 @@ from lie_jax import training
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 PUBLISHED_SIZES = (10, 25, 50, 100, 400, 1_000, 3_000, 10_000, 30_000, 100_000)
 PUBLISHED = {
@@ -116,11 +117,12 @@ def _folder(root: Path, recipe: Recipe) -> training.RunFolder:
 
 
 def results(root: Path) -> list[dict[str, Any]]:
-    """Test results of all finished runs of a study, with seeds and steps."""
+    """Test results of all finished runs of a study, with seeds, steps and folders."""
     found = []
     for path in sorted(root.glob("*/test.json")):
         config = training.RunFolder(path.parent).config()
-        found.append(json.loads(path.read_text()) | {k: config[k] for k in ("seed", "steps")})
+        extra = {"seed": config["seed"], "steps": config["steps"], "folder": path.parent}
+        found.append(json.loads(path.read_text()) | extra)
     return found
 
 
@@ -154,31 +156,67 @@ def show(root: Path) -> None:
 
 
 def picture(found: list[dict[str, Any]], path: Path) -> None:
-    """Error against training systems beside the published curves, and against parameters."""
-    colours = plt.get_cmap("tab10").colors  # pyright: ignore
+    """Error against training systems beside the published curves, against parameters, and along
+    time, with how energy and angular momentum change, at the most systems that a model saw."""
     models = list(dict.fromkeys(r["model"] for r in found))
+    colours = dict(zip(models, plt.get_cmap("tab10").colors, strict=False))  # pyright: ignore
+    most = max(r["train_size"] for r in found)
     with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-        for (name, errors), line in zip(PUBLISHED.items(), (":", "--"), strict=True):
-            left.loglog(
-                PUBLISHED_SIZES, errors, line, color="black", linewidth=1, alpha=0.6,
-                label=f"{name}, published",
-            )  # fmt: skip
-        for model, colour in zip(models, colours, strict=False):
-            own = [r for r in found if r["model"] == model]
-            sizes = sorted({r["train_size"] for r in own})
-            means = [np.mean([r["mse"] for r in own if r["train_size"] == s]) for s in sizes]
-            left.loglog(sizes, means, "o-", color=colour, label=model)
-            left.plot([r["train_size"] for r in own], [r["mse"] for r in own], ".", color=colour)
-            largest = [r["mse"] for r in own if r["train_size"] == sizes[-1]]
-            right.loglog(own[0]["parameters"], np.mean(largest), "o", color=colour)
-            right.annotate(
-                f"{model}, n = {sizes[-1]:,}", (own[0]["parameters"], float(np.mean(largest))),
-                xytext=(5, 4), textcoords="offset points", fontsize=8, color=colour,
-            )  # fmt: skip
-        left.set(xlabel="training systems", ylabel="mean squared error of (q, p), 5-point chunks")
-        left.legend(frameon=False, fontsize=8)
-        right.set(xlabel="parameters", ylabel="the same, at the largest n")
-        right.margins(x=0.3)
+        figure, panels = plt.subplots(2, 3, figsize=(14, 7.5), layout="constrained")
+        _against_systems(found, colours, panels[0, 0])
+        _against_parameters(found, colours, panels[0, 1])
+        for run in (r for r in found if (r["train_size"], r["seed"]) == (most, 0)):
+            _along_time(run, colours[run["model"]], (panels[0, 2], *panels[1]))
+        panels[0, 2].set(title=f"n = {most:,}, seed 0", ylabel="mean squared error of (q, p)")
+        panels[1, 0].set(ylabel="relative change of the true energy")
+        panels[1, 1].set(ylabel="change of angular momentum")
+        panels[1, 2].set(ylabel="change of momentum")
         figure.savefig(path)
         plt.close(figure)
+
+
+def _against_systems(found: list[dict[str, Any]], colours: dict[str, Any], axes: Axes) -> None:
+    for (name, errors), line in zip(PUBLISHED.items(), (":", "--"), strict=True):
+        axes.loglog(
+            PUBLISHED_SIZES, errors, line, color="black", linewidth=1, alpha=0.6,
+            label=f"{name}, published",
+        )  # fmt: skip
+    for model, colour in colours.items():
+        own = [r for r in found if r["model"] == model]
+        sizes = sorted({r["train_size"] for r in own})
+        means = [np.mean([r["mse"] for r in own if r["train_size"] == s]) for s in sizes]
+        axes.loglog(sizes, means, "o-", color=colour, label=model)
+        axes.plot([r["train_size"] for r in own], [r["mse"] for r in own], ".", color=colour)
+    axes.set(xlabel="training systems n", ylabel="mean squared error of (q, p), 5-point chunks")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _against_parameters(found: list[dict[str, Any]], colours: dict[str, Any], axes: Axes) -> None:
+    for model, colour in colours.items():
+        own = [r for r in found if r["model"] == model]
+        size = max(r["train_size"] for r in own)
+        place = (own[0]["parameters"], np.mean([r["mse"] for r in own if r["train_size"] == size]))
+        axes.loglog(*place, "o", color=colour)
+        axes.annotate(
+            f"{model}, n = {size:,}", place, xytext=(0, 6), ha="center",
+            textcoords="offset points", fontsize=8, color=colour,
+        )  # fmt: skip
+    axes.set(xlabel="parameters", ylabel="the same, at the largest n")
+    axes.margins(x=0.4, y=0.15)
+
+
+def _along_time(run: dict[str, Any], colour: Any, panels: tuple[Axes, ...]) -> None:
+    with np.load(run["folder"] / "rollouts.npz") as file:
+        data = dict(file)
+    energy = np.abs(data["energy"] / data["energy"][:, :1] - 1)
+    spin, momentum = data["angular_momentum"], data["p"].sum(axis=-2)
+    spin = spin.reshape(*spin.shape[:2])
+    series = (
+        data["error"],
+        np.median(energy, axis=0),
+        np.median(np.abs(spin - spin[:, :1]), axis=0),
+        np.median(np.linalg.norm(momentum - momentum[:, :1], axis=-1), axis=0),
+    )
+    for axes, values in zip(panels, series, strict=True):
+        axes.semilogy(data["ts"][1:], np.maximum(values[1:], 1e-9), color=colour)
+        axes.set(xlabel="time")

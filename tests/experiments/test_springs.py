@@ -45,6 +45,10 @@ def test_train_report_and_files(here, capsys):
     assert main(["report", "springs", str(run)]) == 0
     assert "4 test systems" in capsys.readouterr().out
     assert main(["resume", "springs", str(run)]) == 0  # finished: shown again, not trained
+    assert main(["drift", "springs", str(run), "--steps", "30", "--systems", "2"]) == 0
+    largest = json.loads((run / "drift.json").read_text())["largest"]
+    assert all(0 < value < 1 for value in largest.values())
+    assert (run / "drift.png").stat().st_size > 0
 
 
 def test_resumed_run_is_the_uninterrupted_one(here):
