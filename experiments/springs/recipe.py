@@ -41,8 +41,8 @@ class Recipe:
     """Of transformers: the energy is a sum over particles, or, as published, a function of the
     mean of their features, which learns from few systems less well."""
     block_norm: Literal["layer_pre", "none"] | None = None
-    """Of transformers: the norm in their blocks. None takes none for SE2, which then learns alike
-    from all seeds, and layer norms, as published, for the deeper others."""
+    """Of transformers: the norm in their blocks. None takes none for SE2, whose seeds then
+    differ less, and layer norms, as published, for the deeper others."""
     lift_method: Literal["weighted_frame", "frame", "random"] = "weighted_frame"
     """Lifts of SE(2)."""
     lift_samples: int | None = None
