@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import diffrax
+import equinox as eqx
 import jax.numpy as jnp
 
 from lie_jax.dynamics.gradient import Gradient, gradient
@@ -34,12 +35,14 @@ def hamiltonian_field(
         ValueError: q and p do not fit (when the field is called).
     """
 
-    def field(t, state: Validated[State], params: PyTree) -> State:
-        del t
-        dq, dp = gradient(H)(check_state("hamiltonian_field", state), params)
-        return dp, -dq
+    # Unlike a closure, it is equal to another one of the same H: diffrax compiles once.
+    return eqx.Partial(_field, H, gradient)
 
-    return field
+
+def _field(H: Energy, gradient: Gradient, t, state: State, params: PyTree) -> State:
+    del t
+    dq, dp = gradient(H)(check_state("hamiltonian_field", state), params)
+    return dp, -dq
 
 
 @unchecked
@@ -78,7 +81,16 @@ class SeparableHamiltonian:
     @property
     def terms(self) -> tuple[diffrax.ODETerm, diffrax.ODETerm]:
         """The two terms that the solvers of `lie_jax.dynamics` and diffrax's own take."""
-        return diffrax.ODETerm(self.velocity), diffrax.ODETerm(self.force)
+        return self._term("velocity"), self._term("force")
+
+    @property
+    def term(self) -> diffrax.ODETerm:
+        """The one term, `field`, that other solvers take."""
+        return self._term("field")
+
+    def _term(self, name: str) -> diffrax.ODETerm:
+        # Bound methods of equal systems differ, and diffrax would compile again for each.
+        return diffrax.ODETerm(eqx.Partial(getattr(type(self), name), self))
 
 
 def kinetic_energy(p: Float[Array, "*b n d"], mass: Float[Array, "*#b n"]) -> Float[Array, "*b"]:

@@ -73,7 +73,7 @@ def rollout(
         is_separable = isinstance(system, SeparableHamiltonian)
         solver = Leapfrog() if is_separable else diffrax.Tsit5()
     _check_params(system, state, params)
-    terms = _terms(system, solver, gradient if adjoint else reverse_gradient)
+    terms = _terms(system, solver, reverse_gradient if adjoint is None else gradient)
     ts = ts.astype(jnp.promote_types(ts.dtype, state[0].dtype))
     if adjoint == "reversible":
         if not isinstance(solver, AbstractSymplecticSolver):
@@ -208,7 +208,7 @@ def _terms(system: System, solver: diffrax.AbstractSolver, gradient: Gradient) -
     wants_two = isinstance(solver.term_structure, tuple)
     if isinstance(system, SeparableHamiltonian):
         system = dataclasses.replace(system, gradient=gradient)
-        return system.terms if wants_two else diffrax.ODETerm(system.field)
+        return system.terms if wants_two else system.term
     if wants_two:
         raise TypeError(
             f"rollout: system must be a SeparableHamiltonian with {type(solver).__name__}, which "

@@ -1,5 +1,7 @@
 """Fields, rollouts and their gradients."""
 
+import functools
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -131,6 +133,25 @@ def test_chunks_compile_once_per_system(key):
     dynamics.rollout_in_chunks(system, state, ts, params, chunk=5)
     first = len(traces)
     dynamics.rollout_in_chunks(system, state, ts + 1, 2 * params, chunk=5)
+    assert len(traces) == first > 0
+
+
+@pytest.mark.parametrize("kind", ["separable", "any"])
+@pytest.mark.parametrize("adjoint", [None, diffrax.DirectAdjoint()], ids=["default", "given"])
+def test_rollout_compiles_once_per_system_outside_jit(kind, adjoint, key):
+    traces = []
+
+    def potential(q, params):
+        traces.append(q.shape)
+        return H.potential(q, params)
+
+    system = dynamics.SeparableHamiltonian(H.kinetic, potential)
+    if kind == "any":
+        system = functools.partial(dynamics.SeparableHamiltonian.__call__, system)
+    state, params = initial(key)
+    dynamics.rollout(system, state, TS, params, solver=RK38(), adjoint=adjoint)
+    first = len(traces)
+    dynamics.rollout(system, state, TS, 2 * params, solver=RK38(), adjoint=adjoint)
     assert len(traces) == first > 0
 
 
