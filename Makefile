@@ -40,7 +40,7 @@ format: install  ## format the code
 
 bench: install   ## measure training steps (REFERENCE=path of the PyTorch code to compare)
 	for case in t3-128 springs-t2 springs-se2; do \
-	$(BIN)/python -m benchmarks.train_step --case $$case --rounds 3 $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON)) || exit 1; \
+	$(BIN)/python -m benchmarks.train_step --case $$case $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON)) || exit 1; \
 	done
 
 bench-attention: install  ## time and memory of attention, forward and backward (GROUP=T3, REFERENCE=...)

@@ -5,12 +5,11 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
 import lie_jax as lj
 from benchmarks._cases import CASES, Molecules
-from benchmarks._protocol import serve
+from benchmarks._ours import serve_training
 from lie_jax.data import qm9
 from lie_jax.data.qm9.features import atom_features
 
@@ -30,22 +29,6 @@ def build(case: Molecules) -> lj.LieTransformer:
     return lj.LieTransformer(config, group=GROUPS[case.group], rngs=nnx.Rngs(0))
 
 
-def make_step(apply, optimiser):
-    """One step of Adam on the L1 loss."""
-
-    def loss(params, points, targets, key):
-        return jnp.mean(jnp.abs(apply(params, points, key=key)[:, 0] - targets))
-
-    def step(state, points, targets):
-        params, moments, count = state
-        key = jax.random.fold_in(jax.random.key(1), count)
-        value, grads = jax.value_and_grad(loss)(params, points, targets, key)
-        updates, moments = optimiser.update(grads, moments)
-        return (optax.apply_updates(params, updates), moments, count + 1), value
-
-    return jax.jit(step, donate_argnums=0)
-
-
 def load(path: str) -> list[tuple[lj.PointSet, jax.Array]]:
     """All batches, on the device."""
     with np.load(path) as file:
@@ -63,31 +46,18 @@ def load(path: str) -> list[tuple[lj.PointSet, jax.Array]]:
 
 
 def main(name: str, path: str) -> None:
-    case, batches = CASES[name], load(path)
+    case = CASES[name]
     assert isinstance(case, Molecules)
 
     def prepare():
-        apply, params = lj.functional(build(case))
-        optimiser = optax.adam(1e-3)
-        step = make_step(apply, optimiser)
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-        state = (params, optimiser.init(params), jnp.zeros((), jnp.int32))
+        apply, weights = lj.functional(build(case))
 
-        def run() -> int:
-            nonlocal state
-            loss = None
-            for points, targets in batches:
-                state, loss = step(state, points, targets)
-            loss = float(jax.block_until_ready((state, loss))[1])
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"benchmark: the loss became {loss}")
-            return len(batches)
+        def loss(weights, key, points, targets):
+            return jnp.mean(jnp.abs(apply(weights, points, key=key)[:, 0] - targets))
 
-        for points, targets in {b[0].mask.shape: b for b in batches}.values():
-            state, _ = jax.block_until_ready(step(state, points, targets))
-        return run, parameters
+        return loss, weights
 
-    serve(prepare)
+    serve_training(prepare, load(path))
 
 
 if __name__ == "__main__":

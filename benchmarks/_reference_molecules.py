@@ -1,14 +1,9 @@
-"""The worker that trains the published PyTorch code on molecules.
-
-``python -m benchmarks._reference_molecules CASE DATA PATH...`` runs in an environment with
-PyTorch, NumPy and einops.
-"""
+"""Trains the published code: ``python -m benchmarks._reference_molecules CASE DATA PATH...``."""
 
 import sys
 
 from benchmarks._cases import CASES, Molecules
-from benchmarks._protocol import serve
-from benchmarks._published import make_importable
+from benchmarks._reference import network, serve_training
 
 CHARGES = (1, 6, 7, 8, 9)
 
@@ -33,62 +28,23 @@ def batches(path, case):
     return found
 
 
-def build(case):
-    """The published network of the case."""
-    import torch  # pyright: ignore
-    from eqv_transformer.eqv_attention import EquivariantTransformer  # pyright: ignore
-    from lie_conv import lieGroups  # pyright: ignore
-
-    torch.manual_seed(0)
-    return EquivariantTransformer(
-        dim_input=3 * len(CHARGES),
-        dim_output=1,
-        dim_hidden=case.width,
-        num_layers=case.layers,
-        num_heads=case.heads,
-        group=lieGroups.T(3) if case.group == "T3" else lieGroups.SE3(0.2),
-        liftsamples=case.lifts,
-        block_norm="layer_pre",
-        kernel_type="mlp",
-        kernel_dim=case.location_hidden,
-        kernel_act="swish",
-        attention_fn="dot_product",
-        architecture="model_1",
-    )
-
-
 def main(name, path, *folders):
-    make_importable(folders)
     case = CASES[name]
     assert isinstance(case, Molecules)
 
-    def prepare():
-        import torch  # pyright: ignore
+    def build():
+        model = network(
+            case,
+            3 * len(CHARGES),
+            lambda groups: groups.T(3) if case.group == "T3" else groups.SE3(0.2),
+        )
 
-        model = build(case)
-        optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-        data = batches(path, case)
+        def loss(points, target):
+            return (model(points).squeeze(-1) - target).abs().mean()
 
-        def step(points, target):
-            optimiser.zero_grad()
-            loss = (model(points).squeeze(-1) - target).abs().mean()
-            loss.backward()
-            optimiser.step()
-            return loss
+        return model, loss, batches(path, case)
 
-        def run():
-            loss = None
-            for points, target in data:
-                loss = step(points, target)
-            if loss is None or not torch.isfinite(loss):
-                raise FloatingPointError(f"benchmark: the reference's loss became {loss}")
-            return len(data)
-
-        for _ in range(2):
-            step(*data[0])
-        return run, sum(p.numel() for p in model.parameters())
-
-    serve(prepare)
+    serve_training(folders, build)
 
 
 if __name__ == "__main__":

@@ -1,47 +1,13 @@
-"""The worker that trains the published PyTorch code on springs.
+"""Trains the published code: ``python -m benchmarks._reference_springs CASE DATA PATH...``.
 
-``python -m benchmarks._reference_springs CASE DATA PATH...`` runs in an environment with PyTorch,
-NumPy and einops. Network and Hamiltonian field are the published ones; the 3/8 rule, which they
-take from torchdiffeq, is written out.
+Network and Hamiltonian field are the published ones; the 3/8 rule, which they take from
+torchdiffeq, is written out.
 """
 
 import sys
 
 from benchmarks._cases import CASES, Springs
-from benchmarks._protocol import serve
-from benchmarks._published import make_importable
-
-
-def build(case):
-    """The published potential of the case.
-
-    Its SE2 draws lifts, and its gradients are not a number; SE2_canonical, which the published
-    commands name, turns each particle by multiples of 2 pi / lifts.
-    """
-    import torch  # pyright: ignore
-    from eqv_transformer.eqv_attention import EquivariantTransformer  # pyright: ignore
-    from lie_conv import lieGroups  # pyright: ignore
-
-    torch.manual_seed(0)
-    return EquivariantTransformer(
-        dim_input=2,
-        dim_output=1,
-        dim_hidden=case.width,
-        num_layers=case.layers,
-        num_heads=case.heads,
-        group=lieGroups.T(2) if case.group == "T2" else lieGroups.SE2_canonical(),
-        liftsamples=case.lifts,
-        global_pool=True,
-        global_pool_mean=True,
-        block_norm="layer_pre",
-        output_norm="none",
-        kernel_norm="none",
-        kernel_type="mlp",
-        kernel_dim=case.location_hidden,
-        kernel_act="swish",
-        attention_fn="dot_product",
-        architecture="model_1",
-    )
+from benchmarks._reference import network, serve_training
 
 
 def rollout(field, z, dt, intervals):
@@ -60,11 +26,10 @@ def rollout(field, z, dt, intervals):
 
 
 def main(name, path, *folders):
-    make_importable(folders)
     case = CASES[name]
     assert isinstance(case, Springs)
 
-    def prepare():
+    def build():
         import numpy as np
         import torch  # pyright: ignore
         from lie_conv.hamiltonian import EuclideanK, HamiltonianDynamics  # pyright: ignore
@@ -73,10 +38,13 @@ def main(name, path, *folders):
             dt = float(file["dt"])
             q, p, particles = (torch.from_numpy(file[k]) for k in ("q", "p", "particles"))
         z = torch.cat([q.flatten(2), p.flatten(2)], dim=-1)
-        model = build(case)
-        optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+        # The published SE2 draws lifts, and its gradients are not a number; SE2_canonical, which
+        # the published commands name, turns each particle by multiples of 2 pi / lifts.
+        model = network(
+            case, 2, lambda groups: groups.T(2) if case.group == "T2" else groups.SE2_canonical()
+        )
 
-        def step(z, particles):
+        def loss(z, particles):
             mask = torch.ones(particles.shape[:2], dtype=torch.bool)
 
             def energy(_, z):
@@ -86,25 +54,11 @@ def main(name, path, *folders):
                 return EuclideanK(p, particles[..., 0]) + potential
 
             field = HamiltonianDynamics(energy, wgrad=True)
-            optimiser.zero_grad()
-            loss = (rollout(field, z[:, 0], dt, case.intervals) - z).pow(2).mean()
-            loss.backward()
-            optimiser.step()
-            return loss
+            return (rollout(field, z[:, 0], dt, case.intervals) - z).pow(2).mean()
 
-        def run():
-            loss = None
-            for i in range(case.batches):
-                rows = slice(i * case.batch, (i + 1) * case.batch)
-                loss = step(z[rows], particles[rows])
-            if loss is None or not torch.isfinite(loss):
-                raise FloatingPointError(f"benchmark: the reference's loss became {loss}")
-            return case.batches
+        return model, loss, list(zip(z.split(case.batch), particles.split(case.batch), strict=True))
 
-        step(z[: case.batch], particles[: case.batch])
-        return run, sum(p.numel() for p in model.parameters())
-
-    serve(prepare)
+    serve_training(folders, build)
 
 
 if __name__ == "__main__":

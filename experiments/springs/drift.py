@@ -5,6 +5,7 @@ that what is seen is the solver and not rounding.
 """
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.run_argument import run_folder
 from experiments.springs.recipe import Recipe
 from experiments.springs.run import DT, SOLVERS, Chunks, Run, load
 from experiments.style import STYLE
@@ -32,7 +32,7 @@ _KEPT = 200
 class Drift:
     """Long rollouts of a trained model."""
 
-    run: tyro.conf.Positional[str]
+    run: tyro.conf.Positional[Path]
     """Folder of a finished run whose energy is separable."""
     steps: int = 10_000
     """Steps of rk38; leapfrog takes four times as many, of a quarter the length."""
@@ -48,7 +48,7 @@ def drift(arguments: list[str]) -> None:
     for name in ("steps", "systems"):
         if getattr(choice, name) < 1:
             raise ValueError(f"drift: {name} must be at least 1, got {getattr(choice, name)}")
-    folder = run_folder([choice.run], "drift springs", "")
+    folder = training.RunFolder(choice.run)
     recipe = Recipe(**folder.config())
     if not recipe.is_separable:
         raise ValueError(f"drift: the energy of {recipe.model} is not separable")

@@ -5,14 +5,15 @@ import json
 from typing import get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.__main__ import main
 from experiments.springs.models import build
 from experiments.springs.recipe import PRESETS, ModelName, Recipe
-from experiments.springs.run import RandomBatches, Run
-from lie_jax import training
+from experiments.springs.run import DT, SYSTEM, Chunks, RandomBatches, Run, load
+from lie_jax import dynamics, training
 
 TINY = {
     "train_size": 6, "steps": 4, "batch_size": 4, "width": 8, "layers": 1, "evaluate_every": 2,
@@ -145,3 +146,12 @@ def test_a_run_that_blows_up_says_when_and_keeps_the_last_good_checkpoint(here, 
     checkpoints.close()
     assert main(["report", "springs", str(run)]) == 1
     assert "is not finished" in capsys.readouterr().err
+
+
+def test_leapfrog_costs_less_accuracy_than_few_systems_do():
+    """With the true energy; published networks reach 2.4e-5 with n = 100, 5.7e-6 with 1,000."""
+    chunks = Chunks.of(load(Recipe(preset="full"), "test", 500, chunk=5))
+    ts = DT * jnp.arange(5)
+    start = (chunks.q[:, 0], chunks.p[:, 0])
+    found = dynamics.rollout(SYSTEM.hamiltonian, start, ts, chunks.particles)
+    assert 1e-6 < jnp.mean(dynamics.rollout_error(found, (chunks.q, chunks.p))) < 3e-6

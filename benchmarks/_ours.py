@@ -1,0 +1,54 @@
+"""How lie_jax's workers train: Adam on a loss, batch after batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks._protocol import serve
+from lie_jax.typing import Array, PyTree
+
+
+def serve_training(
+    build: Callable[[], tuple[Callable[..., Array], PyTree]], batches: Sequence[tuple[Any, ...]]
+) -> None:
+    """Serves rounds of one step per batch.
+
+    Args:
+        build: gives loss(weights, key, *batch) and the initial weights.
+        batches: on the device; every shape among them is compiled before the first round.
+    """
+
+    def prepare():
+        loss_of, weights = build()
+        optimiser = optax.adam(1e-3)
+
+        def step(state, batch):
+            weights, moments, count = state
+            key = jax.random.fold_in(jax.random.key(1), count)
+            value, grads = jax.value_and_grad(loss_of)(weights, key, *batch)
+            updates, moments = optimiser.update(grads, moments)
+            return (optax.apply_updates(weights, updates), moments, count + 1), value
+
+        step = jax.jit(step, donate_argnums=0)
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(weights))
+        state = (weights, optimiser.init(weights), jnp.zeros((), jnp.int32))
+
+        def run() -> int:
+            nonlocal state
+            loss = None
+            for batch in batches:
+                state, loss = step(state, batch)
+            loss = float(jax.block_until_ready((state, loss))[1])
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"benchmark: the loss became {loss}")
+            return len(batches)
+
+        for batch in {str(jax.tree.map(jnp.shape, batch)): batch for batch in batches}.values():
+            state, _ = jax.block_until_ready(step(state, batch))
+        return run, parameters
+
+    serve(prepare)

@@ -1,0 +1,68 @@
+"""How the reference's workers train: the published network, and Adam on a loss.
+
+They run in an environment with PyTorch, NumPy and einops.
+"""
+
+from benchmarks._protocol import serve
+from benchmarks._published import make_importable
+
+
+def network(case, inputs, group):
+    """The published network of the case, of ``inputs`` features and the group group(lieGroups)."""
+    import torch  # pyright: ignore
+    from eqv_transformer.eqv_attention import EquivariantTransformer  # pyright: ignore
+    from lie_conv import lieGroups  # pyright: ignore
+
+    torch.manual_seed(0)
+    return EquivariantTransformer(
+        dim_input=inputs,
+        dim_output=1,
+        dim_hidden=case.width,
+        num_layers=case.layers,
+        num_heads=case.heads,
+        group=group(lieGroups),
+        liftsamples=case.lifts,
+        block_norm="layer_pre",
+        kernel_type="mlp",
+        kernel_dim=case.location_hidden,
+        kernel_act="swish",
+        attention_fn="dot_product",
+        architecture="model_1",
+    )
+
+
+def serve_training(folders, build):
+    """Serves rounds of one step per batch.
+
+    Args:
+        folders: of the published packages.
+        build: gives the network, loss(*batch) and the batches.
+    """
+    make_importable(folders)
+
+    def prepare():
+        import torch  # pyright: ignore
+
+        model, loss_of, batches = build()
+        optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+        def step(batch):
+            optimiser.zero_grad()
+            loss = loss_of(*batch)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        def run():
+            loss = None
+            for batch in batches:
+                loss = step(batch)
+            if loss is None or not torch.isfinite(loss):
+                raise FloatingPointError(f"benchmark: the reference's loss became {loss}")
+            return len(batches)
+
+        for _ in range(2):
+            step(batches[0])
+        return run, sum(p.numel() for p in model.parameters())
+
+    serve(prepare)
