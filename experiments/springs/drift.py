@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.springs.recipe import Recipe
-from experiments.springs.run import DT, SOLVERS, Chunks, Run, load
 from experiments.style import STYLE
-from lie_jax import dynamics, training
+from lie_jax import training
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -50,10 +49,12 @@ def drift(arguments: list[str]) -> None:
             raise ValueError(f"drift: {name} must be at least 1, got {getattr(choice, name)}")
     folder = training.RunFolder(choice.run)
     recipe = Recipe(**folder.config())
+    if folder.read("test") is None:
+        raise FileNotFoundError(f"drift: {folder.path} has no test.json, it is not finished")
     if not recipe.is_separable:
         raise ValueError(f"drift: the energy of {recipe.model} is not separable")
     changes = measure(folder, recipe, choice.steps, choice.systems)
-    largest = {name: float(np.median(change.max(axis=0))) for name, change in changes.items()}
+    largest = {name: float(np.median(c.max(axis=0))) for name, (_, c) in changes.items()}
     folder.write("drift", {"steps": choice.steps, "systems": choice.systems, "largest": largest})
     table = Table(title=f"{recipe.model}: relative change of its energy, {choice.steps:,} steps")
     for column in ("solver", "largest (median of systems)", "share of rk38's"):
@@ -62,18 +63,22 @@ def drift(arguments: list[str]) -> None:
         table.add_row(name, f"{value:.1e}", f"{value / largest['rk38']:.3f}")
     console = Console()
     console.print(table)
-    picture(changes, choice.steps * DT, folder)
+    picture(changes, folder)
     console.print(f"picture  {folder.path / 'drift.png'}", soft_wrap=True)
 
 
 def measure(
     folder: training.RunFolder, recipe: Recipe, steps: int, systems: int
-) -> dict[str, np.ndarray]:
-    """|E(t) / E(0) - 1| by solver, (times, systems)."""
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By solver: times, and |E(t) / E(0) - 1|, (times, systems)."""
+    # Here, as diffrax and the networks are slow to import for those who ask for help.
+    from experiments.springs.run import DT, SOLVERS, Chunks, Run, load
+    from lie_jax import dynamics
+
     run = Run(recipe, folder)
     run.restore().close()
-    energy = run.model.energy
-    assert energy is not None
+    assert run.model.energy is not None
+    energy = jax.jit(run.model.energy)
     found = load(recipe, "test", recipe.test_size, length=recipe.rollout_length + 1)
     start = Chunks.of(found.take(slice(systems)))
     changes = {}
@@ -86,7 +91,7 @@ def measure(
             ts = np.linspace(0, steps * DT, count + 1)
             q, p = dynamics.rollout_in_chunks(
                 run.model.system, state, jnp.asarray(ts), params, solver=SOLVERS[name],
-                chunk=max(1, min(1000, count)), keep_every=max(1, count // _KEPT),
+                chunk=min(1000, count), keep_every=(every := max(1, count // _KEPT)),
             )  # fmt: skip
             energies = np.stack(
                 [
@@ -94,16 +99,15 @@ def measure(
                     for a, b in zip(np.moveaxis(q, 1, 0), np.moveaxis(p, 1, 0), strict=True)
                 ]
             )
-            changes[name] = np.abs(energies / energies[0] - 1)
+            changes[name] = ts[::every], np.abs(energies / energies[0] - 1)
     return changes
 
 
-def picture(changes: dict[str, np.ndarray], duration: float, folder: training.RunFolder) -> None:
+def picture(changes: dict[str, tuple[np.ndarray, np.ndarray]], folder: training.RunFolder) -> None:
     """Median over systems along time."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-        for name, change in changes.items():
-            times = np.linspace(0, duration, len(change))
+        for name, (times, change) in changes.items():
             axes.semilogy(times[1:], np.median(change, axis=1)[1:], label=name)
         axes.set(xlabel="time", ylabel="relative change of the learned energy")
         axes.legend(frameon=False)

@@ -144,8 +144,9 @@ def test_a_run_that_blows_up_says_when_and_keeps_the_last_good_checkpoint(here, 
     checkpoints = training.Checkpoints(run / "checkpoints")
     assert checkpoints.steps == [1]
     checkpoints.close()
-    assert main(["report", "springs", str(run)]) == 1
-    assert "is not finished" in capsys.readouterr().err
+    for command in ("report", "drift"):
+        assert main([command, "springs", str(run)]) == 1
+        assert "is not finished" in capsys.readouterr().err
 
 
 def test_leapfrog_costs_less_accuracy_than_few_systems_do():
