@@ -34,9 +34,7 @@ def hamiltonian_field(
     Raises:
         ValueError: q and p do not fit (when the field is called).
     """
-
-    # Unlike a closure, it is equal to another one of the same H: diffrax compiles once.
-    return eqx.Partial(_field, H, gradient)
+    return _Bound(_field, (H, gradient))
 
 
 def _field(H: Energy, gradient: Gradient, t, state: State, params: PyTree) -> State:
@@ -89,8 +87,27 @@ class SeparableHamiltonian:
         return self._term("field")
 
     def _term(self, name: str) -> diffrax.ODETerm:
-        # Bound methods of equal systems differ, and diffrax would compile again for each.
-        return diffrax.ODETerm(eqx.Partial(getattr(type(self), name), self))
+        return diffrax.ODETerm(_Bound(getattr(type(self), name), (self,)))
+
+
+class _Bound(eqx.Module):
+    """A function with its first arguments, equal to another one of equal parts.
+
+    Closures and bound methods are not, and diffrax would compile again for each. Unlike those,
+    and unlike `equinox.Partial`, it is a tree of arrays (an H may hold some) that has a hash.
+    """
+
+    function: Callable[..., Any]
+    first: tuple[Any, ...]
+
+    def __call__(self, *rest: Any) -> Any:
+        return self.function(*self.first, *rest)
+
+    def __hash__(self) -> int:
+        try:
+            return hash((self.function, self.first))
+        except TypeError:  # arrays in it: `jax.jit` then compiles once for this very object
+            return id(self)
 
 
 def kinetic_energy(p: Float[Array, "*b n d"], mass: Float[Array, "*#b n"]) -> Float[Array, "*b"]:

@@ -3,6 +3,7 @@
 import functools
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +44,26 @@ def test_field_is_the_symplectic_gradient_of_any_hamiltonian(key):
 def test_separable_field_is_that_of_its_sum(key):
     state, params = initial(key, (3,))
     close(H.field(0.0, state, params), dynamics.hamiltonian_field(H)(0.0, state, params))
+
+
+class Stiffness(eqx.Module):
+    """An energy that holds an array."""
+
+    k: jax.Array
+
+    def __call__(self, q, p, params):
+        return jnp.sum(self.k * q**2 + params * p**2, axis=(-2, -1))
+
+
+@pytest.mark.parametrize("energy", [H, H.__call__, Stiffness(jnp.float64(2.0))])
+def test_fields_are_what_jit_takes(energy, key):
+    state, params = initial(key, (3,))
+    field = dynamics.hamiltonian_field(energy)
+    close(jax.jit(field)(0.0, state, params), field(0.0, state, params))
+    if energy is H:
+        for term in (*H.terms, H.term):
+            z = state if term == H.term else state[0]
+            close(jax.jit(term.vector_field)(0.0, z, params), term.vector_field(0.0, z, params))
 
 
 def test_rollout_has_the_batch_first_and_starts_with_the_state(key):
