@@ -101,6 +101,7 @@ def _potential(recipe: Recipe, width: int, layers: int, rngs: nnx.Rngs) -> nnx.M
         attention=lj.AttentionConfig(normalisation="mean"),
         lift_method=recipe.lift_method if is_se2 else "random",
         lift_samples=recipe.lift_samples if is_se2 else None,
+        pair_embedding=recipe.pair_embedding if is_se2 else "log",
     )
     return lj.LieTransformer(config, group=group, rngs=rngs)
 

@@ -43,18 +43,23 @@ class Recipe:
     block_norm: Literal["layer_pre", "none"] | None = None
     """Of transformers: the norm in their blocks. None takes none for SE2, whose seeds then
     differ less, and layer norms, as published, for the deeper others."""
-    lift_method: Literal["weighted_frame", "frame", "random"] = "weighted_frame"
+    pair_embedding: Literal["distance", "log", "circle"] = "distance"
+    """Of SE(2): what attention sees of a pair. Distances are the same for all lifts, so that one
+    lift is exact; the others want frames."""
+    lift_method: Literal["grid", "weighted_frame", "frame", "random"] = "grid"
     """Lifts of SE(2)."""
     lift_samples: int | None = None
-    """Anchors of weighted frames, or random lifts."""
+    """Lifts of the grid, or random ones, per particle; or anchors of weighted frames."""
     solver: SolverName | None = None
     """Of trajectories. None takes leapfrog where the energy is separable, one force a step, and
     rk38 elsewhere, four, which the published runs take everywhere."""
     chunk: int = 5
     """Points of a trajectory that one loss spans, the first included."""
     learning_rate: float | None = None
-    """Highest rate of Adam; it decays to 0 as a cosine. None takes 2e-3 for SE2, a smaller network,
+    """Highest rate of Adam; it decays to 0 as a cosine. None takes 5e-3 for SE2, a smaller network,
     and 1e-3, as published, for the others."""
+    weight_decay: float | None = None
+    """Of AdamW, per rate. None takes 0.3 for SE2 and 0, as published, for the others."""
     warmup: int = 100
     """Steps over which the rate grows from 0."""
     clip: float | None = 1.0
@@ -83,6 +88,8 @@ class Recipe:
         for name in sizes | ({"width", "layers", "lift_samples"} & _given(self)):
             if getattr(self, name) < 1:
                 raise ValueError(f"Recipe: {name} must be at least 1, got {getattr(self, name)}")
+        if self.decay < 0:
+            raise ValueError(f"Recipe: weight_decay must not be negative, got {self.decay}")
         if self.chunk < 2:
             raise ValueError(f"Recipe: chunk must be at least 2, got {self.chunk}")
         if self.model not in get_args(ModelName):
@@ -103,7 +110,14 @@ class Recipe:
     @property
     def highest_rate(self) -> float:
         """``learning_rate``, or what None stands for."""
-        return self.learning_rate or (2e-3 if self.model == "lietransformer-SE2" else 1e-3)
+        return self.learning_rate or (5e-3 if self.model == "lietransformer-SE2" else 1e-3)
+
+    @property
+    def decay(self) -> float:
+        """``weight_decay``, or what None stands for."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return 0.3 if self.model == "lietransformer-SE2" else 0.0
 
     @property
     def is_separable(self) -> bool:

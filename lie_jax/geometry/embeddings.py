@@ -23,12 +23,14 @@ class PairEmbedding:
         embed: ``embed(group, element)``, (\\*b, g) -> (\\*b, f).
         is_additive: whether ``embed(g^-1 h) = embed(h) - embed(g)`` for all g and h of a group.
             Linear maps of the features are then computed per point instead of per pair.
+        sees_stabiliser: False where the features are the same for all lifts of two points.
     """
 
     name: str
     size: Callable[[Group], int]
     embed: Callable[[Group, Array], Array]
     is_additive: Callable[[Group], bool] = lambda _: False
+    sees_stabiliser: bool = True
 
 
 # --- logarithm ---------------------------------------------------------------------------------
@@ -93,8 +95,8 @@ def _parts(group: Group) -> _Parts:
     alike = np.allclose(stretch, scale[:, None, None] * np.eye(d), atol=1e-6)
     if group.matrix_dim not in (d, d + 1) or not alike or d not in (1, 2, 3):
         raise ValueError(
-            f"pair_embedding: harmonics are those of rotations of R² and R³ (with translations "
-            f'and one scale), {group} is none: take "matrix"'
+            f"pair_embedding: harmonics and distances are those of rotations of R² and R³ (with "
+            f'translations and one scale), {group} is none: take "matrix"'
         )
     return _Parts(
         rotates=not np.allclose(linear, stretch, atol=1e-6),
@@ -190,12 +192,52 @@ def harmonics(degree: int) -> PairEmbedding:
     )
 
 
-EmbeddingName = Literal["log", "matrix", "circle", "harmonics"]
+# --- distance ----------------------------------------------------------------------------------
+
+
+@functools.cache
+def soft_distance(softening: float = 0.1) -> PairEmbedding:
+    """The points' distance r, as r² and sqrt(r² + softening²): no choice of lift changes it.
+
+    For translations with or without rotations. Rotations h, k of the stabiliser take the element
+    g^-1 g' of two lifts to h^-1 g^-1 g' k, whose translation has the same length: a function on
+    the double cosets H \\ G / H. So one lift per point makes a network exactly invariant, to
+    reflections too, at the cost of T(n). The price: no directions, pairs are seen as distances.
+
+    Args:
+        softening: in units of the coordinates; it keeps derivatives finite where points meet.
+
+    Raises:
+        ValueError: softening is not positive.
+    """
+    if not softening > 0:
+        raise ValueError(f"soft_distance: softening must be positive, got {softening}")
+
+    def size(group: Group) -> int:
+        parts = _parts(group)
+        if not parts.translates or parts.scales:
+            raise ValueError(
+                "pair_embedding: distances are those of groups of translations and rotations, "
+                f'{group} is none: take "matrix"'
+            )
+        return 2
+
+    def embed(group: Group, element: Array) -> Array:
+        size(group)
+        matrix, d = group.to_matrix(element), group.space_dim
+        squared = jnp.sum(jnp.square(matrix[..., :d, d]), axis=-1)
+        return jnp.stack([squared, jnp.sqrt(squared + softening**2)], axis=-1)
+
+    return PairEmbedding(f"distance({softening})", size, embed, sees_stabiliser=False)
+
+
+EmbeddingName = Literal["log", "matrix", "circle", "harmonics", "distance"]
 _NAMED: dict[str, PairEmbedding] = {
     "log": LOG,
     "matrix": MATRIX,
     "circle": harmonics(1),
     "harmonics": harmonics(2),
+    "distance": soft_distance(),
 }
 
 
@@ -204,6 +246,7 @@ def resolve_embedding(embedding: Validated[EmbeddingName | PairEmbedding]) -> Pa
 
     ``"log"``: logarithm, as published. ``"matrix"``: entries of the matrix. ``"harmonics"``: those
     of degree 1 and 2. ``"circle"``: those of degree 1, sine and cosine in the plane.
+    ``"distance"``: how far the points are apart, see `soft_distance`.
 
     Raises:
         ValueError: unknown name.

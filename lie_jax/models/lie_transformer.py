@@ -108,7 +108,12 @@ class LieTransformerConfig:
         check_option(where, "pooling", self.pooling, PoolingName)
         check_option(where, "lift_method", self.lift_method, LiftMethod)
         check_option(where, "implementation", self.implementation, Implementation)
-        resolve_embedding(self.pair_embedding)
+        embedding = resolve_embedding(self.pair_embedding)
+        if self.output != "scalar" and not embedding.sees_stabiliser:
+            raise ValueError(
+                f"{where}: pair_embedding must tell the lifts of a point apart for "
+                f"output={self.output!r}, which needs directions, got {embedding.name}"
+            )
         if self.width % self.heads:
             raise ValueError(
                 f"{where}: width must be a multiple of heads = {self.heads}, got {self.width}"

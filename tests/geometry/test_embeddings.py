@@ -61,8 +61,40 @@ def test_harmonics_in_the_plane():
     assert geometry.harmonics(3) is geometry.harmonics(3)
 
 
+@pytest.mark.parametrize("group", [SE2(), E2(), SE3(), E3(), Discrete(SE2(), "C4"), T(3)], ids=str)
+def test_distance_is_that_of_the_points_whatever_their_lifts(group, key):
+    keys = jax.random.split(key, 5)
+    x = jax.random.normal(keys[0], (2, 6, group.space_dim))
+    g = group.section(x)
+    if group.has_stabiliser:
+        g = group.compose(g, group.stabiliser(keys[1], (2, 6)))
+    moved = group.compose(group.exp(jax.random.normal(keys[2], (group.algebra_dim,))), g)
+    squared = jnp.sum((x[0] - x[1]) ** 2, axis=-1)
+    wanted = jnp.stack([squared, jnp.sqrt(squared + 0.01)], axis=-1)
+    for a in (g, moved):
+        got = embedded("distance", group, group.compose(group.inverse(a[0]), a[1]))
+        np.testing.assert_allclose(got, wanted, atol=1e-13)
+
+
+def test_distance_has_finite_derivatives_where_points_meet():
+    def embed(x):
+        g = SE2().section(x)
+        return embedded("distance", SE2(), SE2().compose(SE2().inverse(g[0]), g[1])).sum()
+
+    x = jnp.ones((2, 2))
+    assert jnp.isfinite(jax.grad(embed)(x)).all() and jnp.isfinite(jax.hessian(embed)(x)).all()
+
+
+@pytest.mark.parametrize("group", [SO2(), RxSO2(), Squeeze()], ids=str)
+def test_what_has_no_distance_is_named(group):
+    with pytest.raises(ValueError, match=r"pair_embedding: .*distances"):
+        geometry.feature_dim(group, "distance")
+    with pytest.raises(ValueError, match="softening must be positive, got 0.0"):
+        geometry.soft_distance(0.0)
+
+
 def test_what_has_no_harmonics_is_named():
-    with pytest.raises(ValueError, match=r"harmonics are those of rotations .* Squeeze\(\)"):
+    with pytest.raises(ValueError, match=r"harmonics and distances are .* Squeeze\(\)"):
         geometry.feature_dim(Squeeze(), "harmonics")
     with pytest.raises(ValueError, match="degree must be 1 or 2"):
         geometry.feature_dim(SE3(), geometry.harmonics(3))

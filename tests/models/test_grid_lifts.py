@@ -40,6 +40,18 @@ def test_error_falls_slowly_where_the_embedding_jumps_or_lifts_are_random():
     assert invariance_error(SE2(), 16, "circle", "random") > 1e-6
 
 
+@pytest.mark.parametrize("group", [SE2(), SE3()], ids=str)
+@pytest.mark.parametrize("method", ["grid", "random"])
+def test_distances_are_exact_with_one_lift(group, method):
+    assert invariance_error(group, 1, "distance", method) < 1e-14
+    assert invariance_error(group, 1, "circle", method) > 1e-6
+
+
+def test_vectors_need_more_than_distances():
+    with pytest.raises(ValueError, match="pair_embedding must tell the lifts of a point apart"):
+        lj.LieTransformerConfig(in_channels=2, output="vector", pair_embedding="distance")
+
+
 def test_error_of_grid_lifts_in_space():
     errors = [invariance_error(SE3(), s, "harmonics") for s in (1, 12, 24)]
     assert errors[0] > 30 * errors[1] > 150 * errors[2]
