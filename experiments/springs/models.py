@@ -98,7 +98,11 @@ def _potential(recipe: Recipe, width: int, layers: int, rngs: nnx.Rngs) -> nnx.M
         block_norm=recipe.block_norm or ("none" if is_se2 else "layer_pre"),
         head="linear_pool" if is_sum else "pool_mlp",
         pooling="sum" if is_sum else "mean",
-        attention=lj.AttentionConfig(normalisation="mean"),
+        attention=lj.AttentionConfig(
+            normalisation="mean",
+            location=recipe.location or ("raw" if is_se2 else "mlp"),
+            combination=recipe.combination or ("product" if is_se2 else "sum"),
+        ),
         lift_method=recipe.lift_method if is_se2 else "random",
         lift_samples=recipe.lift_samples if is_se2 else None,
         pair_embedding=recipe.pair_embedding if is_se2 else "log",

@@ -43,6 +43,12 @@ class Recipe:
     block_norm: Literal["layer_pre", "none"] | None = None
     """Of transformers: the norm in their blocks. None takes none for SE2, whose seeds then
     differ less, and layer norms, as published, for the deeper others."""
+    location: Literal["mlp", "raw"] | None = None
+    """Of transformers: the score of a pair's place, an MLP as published or linear. None takes
+    linear for SE2, which distances alone decide, MLPs for the others."""
+    combination: Literal["sum", "product"] | None = None
+    """Of transformers: of the scores of content and place. None takes the product for SE2, the
+    sum, as published, for the others."""
     pair_embedding: Literal["distance", "log", "circle"] = "distance"
     """Of SE(2): what attention sees of a pair. Distances are the same for all lifts, so that one
     lift is exact; the others want frames."""
@@ -56,7 +62,7 @@ class Recipe:
     chunk: int = 5
     """Points of a trajectory that one loss spans, the first included."""
     learning_rate: float | None = None
-    """Highest rate of Adam; it decays to 0 as a cosine. None takes 5e-3 for SE2, a smaller network,
+    """Highest rate of Adam; it decays to 0 as a cosine. None takes 3e-3 for SE2, a smaller network,
     and 1e-3, as published, for the others."""
     weight_decay: float | None = None
     """Of AdamW, per rate. None takes 0.3 for SE2 and 0, as published, for the others."""
@@ -110,7 +116,7 @@ class Recipe:
     @property
     def highest_rate(self) -> float:
         """``learning_rate``, or what None stands for."""
-        return self.learning_rate or (5e-3 if self.model == "lietransformer-SE2" else 1e-3)
+        return self.learning_rate or (3e-3 if self.model == "lietransformer-SE2" else 1e-3)
 
     @property
     def decay(self) -> float:

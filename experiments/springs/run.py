@@ -87,7 +87,10 @@ class Run:
             decay_steps=max(steps, recipe.warmup + 1),
         )
         clip = [] if recipe.clip is None else [optax.clip_by_global_norm(recipe.clip)]
-        optimizer = optax.chain(*clip, optax.adamw(schedule, weight_decay=recipe.decay))
+        adam = optax.adam(schedule)
+        if recipe.decay:
+            adam = optax.adamw(schedule, weight_decay=recipe.decay)
+        optimizer = optax.chain(*clip, adam)
         self.state = training.create_state(self.model.weights, optimizer, ema=recipe.ema_decay > 0)
         self.key = jax.random.key(recipe.seed)
         self.step = training.make_train_step(self._loss, optimizer, ema_decay=recipe.ema_decay)
