@@ -71,6 +71,9 @@ def exact_methods(seed: int) -> list[dict]:
         (method, group, {"lift_method": method, "pair_embedding": "matrix"})
         for group in GROUPS.values()
         for method in METHODS
+    ] + [
+        ("distance, 1", group, {"lift_method": "grid", "pair_embedding": "distance"})
+        for group in GROUPS.values()
     ]
     return [
         {"group": str(group), "method": method, "float64": invariance_error(group, seed, **changes),

@@ -199,7 +199,8 @@ def harmonics(degree: int) -> PairEmbedding:
 def soft_distance(softening: float = 0.1) -> PairEmbedding:
     """The points' distance r, as r² and sqrt(r² + softening²): no choice of lift changes it.
 
-    For translations with or without rotations. Rotations h, k of the stabiliser take the element
+    For translations with or without rotations, whose points lift from the origin (a lift of one's
+    own may start elsewhere). Rotations h, k of the stabiliser take the element
     g^-1 g' of two lifts to h^-1 g^-1 g' k, whose translation has the same length: a function on
     the double cosets H \\ G / H. So one lift per point makes a network exactly invariant, to
     reflections too, at the cost of T(n). The price: no directions, pairs are seen as distances.

@@ -123,6 +123,7 @@ def test_batches_do_not_repeat_a_system_and_depend_on_seed_and_epoch():
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"chunk": 1}, "chunk must be at least 2, got 1"),
+        ({"weight_decay": -0.1}, "weight_decay must not be negative, got -0.1"),
         ({"model": "fc", "solver": "leapfrog"}, "solver must be rk38 for fc"),
         ({"rollout_systems": 9}, "rollout_systems must be at most test_size, 4, got 9"),
     ],
