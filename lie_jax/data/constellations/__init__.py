@@ -7,6 +7,9 @@ Source: Hutchinson et al., LieTransformer (2021), section 5.1; Kosiorek et al., 
 Autoencoders (2019), section 3.1.
 """
 
+from lie_jax.data.constellations.features import FeatureName as FeatureName
+from lie_jax.data.constellations.features import feature_count as feature_count
+from lie_jax.data.constellations.features import point_set as point_set
 from lie_jax.data.constellations.generate import PATTERNS as PATTERNS
 from lie_jax.data.constellations.generate import Constellations as Constellations
 from lie_jax.data.constellations.generate import MotionName as MotionName
