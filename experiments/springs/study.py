@@ -5,7 +5,6 @@ again. So the command may be stopped and given again at any time, and a grid may
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +14,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from experiments import grid
 from experiments.springs.commands import SPRINGS
 from experiments.springs.recipe import PRESETS, ModelName, Recipe
 from experiments.style import STYLE
-from lie_jax import training
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -81,49 +80,19 @@ def study(arguments: list[str]) -> None:
     choice = tyro.cli(
         Study, args=arguments, prog="python -m experiments study springs", description=__doc__
     )
-    grid: list[tuple[int, int, ModelName]] = [
-        (size, seed, model)
-        for size in choice.sizes
-        for seed in choice.seeds
-        for model in choice.models
-    ]
-    for size, seed, model in grid:
-        if choice.show_only:
-            break
-        recipe = choice.recipe(model, size, seed)
-        folder = _folder(choice.root, recipe)
-        if folder.read("test") is None:
-            try:
-                SPRINGS.finish(folder, recipe)
-            except FloatingPointError as error:
-                # The others go on; the table shows the run as missing, the next call tries again.
-                print(f"study springs: {folder.path}: {error}")
+    if not choice.show_only:
+        recipes = [
+            choice.recipe(model, size, seed)
+            for size in choice.sizes
+            for seed in choice.seeds
+            for model in choice.models
+        ]
+        grid.finish(SPRINGS, choice.root, {_name(recipe): recipe for recipe in recipes})
     show(choice.root)
 
 
-def _folder(root: Path, recipe: Recipe) -> training.RunFolder:
-    """The folder of a run; the same for the same recipe, so that it is found again."""
-    name = f"{recipe.model}-n{recipe.train_size}-seed{recipe.seed}-steps{recipe.steps}"
-    folder = training.RunFolder(root / name)
-    if folder.read("config") is None:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.write("config", dataclasses.asdict(recipe))
-        folder.write("environment", training.environment())
-    elif folder.config() != json.loads(json.dumps(dataclasses.asdict(recipe))):
-        raise ValueError(
-            f"study springs: {folder.path} holds a run of other settings; give another --root"
-        )
-    return folder
-
-
-def results(root: Path) -> list[dict[str, Any]]:
-    """Test results of all finished runs of a study, with seeds, steps and folders."""
-    found = []
-    for path in sorted(root.glob("*/test.json")):
-        config = training.RunFolder(path.parent).config()
-        extra = {"seed": config["seed"], "steps": config["steps"], "folder": path.parent}
-        found.append(json.loads(path.read_text()) | extra)
-    return found
+def _name(recipe: Recipe) -> str:
+    return f"{recipe.model}-n{recipe.train_size}-seed{recipe.seed}-steps{recipe.steps}"
 
 
 def show(root: Path) -> None:
@@ -132,9 +101,7 @@ def show(root: Path) -> None:
     Raises:
         FileNotFoundError: nothing is.
     """
-    found = results(root)
-    if not found:
-        raise FileNotFoundError(f"study springs: {root} holds no finished run")
+    found = grid.results(SPRINGS, root)
     models = list(dict.fromkeys(r["model"] for r in found))
     sizes = sorted({r["train_size"] for r in found})
     table = Table(title="Test error of 5-point chunks, mean over seeds", title_justify="left")
@@ -165,7 +132,7 @@ def picture(found: list[dict[str, Any]], path: Path) -> None:
         figure, panels = plt.subplots(2, 3, figsize=(14, 7.5), layout="constrained")
         _against_systems(found, colours, panels[0, 0])
         _against_parameters(found, colours, panels[0, 1])
-        for run in (r for r in found if (r["train_size"], r["seed"]) == (most, 0)):
+        for run in (r for r in found if (r["train_size"], r["config"]["seed"]) == (most, 0)):
             _along_time(run, colours[run["model"]], (panels[0, 2], *panels[1]))
         panels[0, 2].set(title=f"n = {most:,}, seed 0", ylabel="mean squared error of (q, p)")
         panels[1, 0].set(ylabel="relative change of the true energy")

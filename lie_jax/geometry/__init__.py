@@ -4,6 +4,7 @@ from lie_jax.geometry.distance import pair_distance as pair_distance
 from lie_jax.geometry.embeddings import EmbeddingName as EmbeddingName
 from lie_jax.geometry.embeddings import PairEmbedding as PairEmbedding
 from lie_jax.geometry.embeddings import harmonics as harmonics
+from lie_jax.geometry.embeddings import radial_basis as radial_basis
 from lie_jax.geometry.embeddings import soft_distance as soft_distance
 from lie_jax.geometry.frame_rules import frames_of_motions as frames_of_motions
 from lie_jax.geometry.frame_rules import frames_of_rotations as frames_of_rotations

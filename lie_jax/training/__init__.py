@@ -2,6 +2,7 @@
 
 from lie_jax.training.augment import random_rotation as random_rotation
 from lie_jax.training.augment import random_rotation_translation as random_rotation_translation
+from lie_jax.training.augment import random_translation as random_translation
 from lie_jax.training.checkpoint import CheckpointError as CheckpointError
 from lie_jax.training.checkpoint import Checkpoints as Checkpoints
 from lie_jax.training.evaluate import mean_absolute_error as mean_absolute_error

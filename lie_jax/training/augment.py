@@ -26,10 +26,14 @@ def random_rotation(key: PRNGKey, points: PointSet) -> PointSet:
     return dataclasses.replace(points, coords=coords.astype(points.coords.dtype))
 
 
+def random_translation(key: PRNGKey, points: PointSet, *, scale: float = 1.0) -> PointSet:
+    """Each cloud shifted by ``scale`` times a normal vector."""
+    *batch, _, d = points.coords.shape
+    shift = scale * jax.random.normal(key, (*batch, 1, d), points.coords.dtype)
+    return dataclasses.replace(points, coords=points.coords + shift)
+
+
 def random_rotation_translation(key: PRNGKey, points: PointSet, *, scale: float = 1.0) -> PointSet:
     """A random rotation, then a shift by ``scale`` times a normal vector: SE(2) or SE(3)."""
     rotation_key, shift_key = jax.random.split(key)
-    points = random_rotation(rotation_key, points)
-    *batch, _, d = points.coords.shape
-    shift = scale * jax.random.normal(shift_key, (*batch, 1, d), points.coords.dtype)
-    return dataclasses.replace(points, coords=points.coords + shift)
+    return random_translation(shift_key, random_rotation(rotation_key, points), scale=scale)

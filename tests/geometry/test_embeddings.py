@@ -71,15 +71,22 @@ def test_distance_is_that_of_the_points_whatever_their_lifts(group, key):
     moved = group.compose(group.exp(jax.random.normal(keys[2], (group.algebra_dim,))), g)
     squared = jnp.sum((x[0] - x[1]) ** 2, axis=-1)
     wanted = jnp.stack([squared, jnp.sqrt(squared + 0.01)], axis=-1)
+    steps = jnp.sqrt(squared)[:, None] / (4 / 15)
+    bumps = jnp.exp(-((steps - jnp.arange(16)) ** 2) / 2)
     for a in (g, moved):
-        got = embedded("distance", group, group.compose(group.inverse(a[0]), a[1]))
-        np.testing.assert_allclose(got, wanted, atol=1e-13)
+        pair = group.compose(group.inverse(a[0]), a[1])
+        np.testing.assert_allclose(embedded("distance", group, pair), wanted, atol=1e-13)
+        radial = embedded("radial", group, pair)
+        assert radial.shape[-1] == geometry.feature_dim(group, "radial")
+        np.testing.assert_allclose(radial[:, :-1], bumps, atol=1e-3)  # softened at 0
+        np.testing.assert_allclose(radial[:, -1:], jnp.log1p(steps), atol=1e-3)
 
 
-def test_distance_has_finite_derivatives_where_points_meet():
+@pytest.mark.parametrize("name", ["distance", "radial"])
+def test_distance_has_finite_derivatives_where_points_meet(name):
     def embed(x):
         g = SE2().section(x)
-        return embedded("distance", SE2(), SE2().compose(SE2().inverse(g[0]), g[1])).sum()
+        return embedded(name, SE2(), SE2().compose(SE2().inverse(g[0]), g[1])).sum()
 
     x = jnp.ones((2, 2))
     assert jnp.isfinite(jax.grad(embed)(x)).all()
@@ -88,10 +95,13 @@ def test_distance_has_finite_derivatives_where_points_meet():
 
 @pytest.mark.parametrize("group", [SO2(), RxSO2(), Squeeze()], ids=str)
 def test_what_has_no_distance_is_named(group):
-    with pytest.raises(ValueError, match=r"pair_embedding: .*distances"):
-        geometry.feature_dim(group, "distance")
+    for name in ("distance", "radial"):
+        with pytest.raises(ValueError, match=r"pair_embedding: .*distances"):
+            geometry.feature_dim(group, name)
     with pytest.raises(ValueError, match="softening must be positive, got 0"):
         geometry.soft_distance(0.0)
+    with pytest.raises(ValueError, match="count must be at least 2 and reach positive, got 1 and"):
+        geometry.radial_basis(1)
 
 
 def test_what_has_no_harmonics_is_named():

@@ -44,6 +44,7 @@ def test_error_falls_slowly_where_the_embedding_jumps_or_lifts_are_random():
 @pytest.mark.parametrize("method", ["grid", "random"])
 def test_distances_are_exact_with_one_lift(group, method):
     assert invariance_error(group, 1, "distance", method) < 1e-14
+    assert invariance_error(group, 1, "radial", method) < 1e-14
     assert invariance_error(group, 1, "circle", method) > 1e-6
 
 

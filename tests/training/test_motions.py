@@ -28,6 +28,14 @@ def test_random_rotation(d, key):
     np.testing.assert_allclose(jnp.cov(direction.T), jnp.eye(d) / d, atol=0.03)
 
 
+def test_random_translation(key):
+    coords = jax.random.normal(jax.random.key(1), (2000, 3, 2))
+    moved = training.random_translation(key, lj.PointSet(coords, coords), scale=2.0).coords
+    shift = moved - coords
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1], shift.shape), atol=1e-12)
+    np.testing.assert_allclose(jnp.cov(shift[:, 0].T), 4 * jnp.eye(2), atol=0.4)
+
+
 def test_random_rotation_translation(key):
     coords = jax.random.normal(jax.random.key(1), (2000, 3, 3))
     points = lj.PointSet(coords, coords)

@@ -46,6 +46,11 @@ class Constellations:
     def __len__(self) -> int:
         return len(self.counts)
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of points of each cloud, (b,)."""
+        return np.asarray(self.mask).sum(axis=1)
+
 
 def constellations(
     count: Validated[int] = 10_000,

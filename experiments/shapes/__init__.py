@@ -1,0 +1,1 @@
+"""Constellations: count triangles, squares, pentagons and Ls in a cloud of points."""

@@ -1,0 +1,344 @@
+"""``invariance shapes``: how much the logits of untrained networks change when clouds turn.
+
+Networks of SE(2) that lift every point to finitely many poses are invariant up to what the sum
+over these poses misses. Measured against their number: the largest change of a logit under a
+rotation about the origin, in float64. Random lifts are drawn anew for the turned cloud, for that
+is what a user sees who gives it as another input; a grid is the same for every cloud. Features,
+too, are computed anew.
+
+With constant features and softmax all values that are mixed agree, and so do their means under
+any weights: the coordinates cannot reach the output. That panel is a control.
+
+Source: Hutchinson et al., LieTransformer (2021), the diagnosis of its published code.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from flax import nnx
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import lie_jax as lj
+from lie_jax import training
+from lie_jax.attention import Normalisation
+from lie_jax.data.constellations import FeatureName, constellations, point_set
+from lie_jax.nn.block import BlockNorm
+from lie_jax.typing import Array, PRNGKey
+
+LiftName = Literal["random", "turned_grid", "shared", "grid"]
+"""Those of `lie_jax.lift`, and a grid that is turned at random at each point."""
+EmbeddingName = Literal["log", "circle", "harmonics"]
+SMOOTH = ("circle", "harmonics")
+BAR, BAR_SAMPLES = 1e-9, 16
+"""What a grid with smooth features of the pairs is to reach, and with how many lifts."""
+PUBLISHED = {1: 5e-5, 2: 3e-6, 4: 2e-7, 8: 2e-7, 16: 2e-8, 32: 2e-8, 64: 1e-9}
+"""By lifts: the median of the published code, for mean attention and constant features.
+
+Its lifts are LieConv's for SE(2), which are ``"turned_grid"``, and its pairs logarithms.
+"""
+GROUP = lj.groups.SE2()
+_HERE = "invariance"
+_NAME = {"mean": "unnormalised", "softmax": "softmax", "exp_mean": "exponential"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Invariance:
+    """The networks and what is measured; sizes of the network are the published diagnosis's."""
+
+    samples: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    """Lifts per point."""
+    lifts: tuple[LiftName, ...] = get_args(LiftName)
+    """How they are found: drawn for each point, one randomly turned grid for each point, drawn for
+    each cloud, or one grid for all."""
+    embeddings: tuple[EmbeddingName, ...] = ("log", "circle")
+    """What is seen of a pair; all but the logarithm are smooth at the half turn."""
+    normalisations: tuple[Normalisation, ...] = ("mean", "softmax")
+    """Of attention; "mean" is the published unnormalised one."""
+    features: tuple[FeatureName, ...] = ("distances", "constant")
+    """Of a point."""
+    models: int = 4
+    """Networks, each with other weights and another cloud."""
+    angles: int = 3
+    """Rotations of each cloud."""
+    repeats: int = 1
+    """How often each pattern is there; 17 points times that."""
+    width: int = 8
+    """Of the network."""
+    layers: int = 1
+    """Of the network."""
+    heads: int = 2
+    """Of the network."""
+    location_hidden: int = 2
+    """Hidden features of the location MLPs."""
+    block_norm: BlockNorm = "none"
+    """Of the network's blocks."""
+    seed: int = 0
+    """Of weights, clouds, angles and lifts."""
+    root: Path = Path("runs/shapes-invariance")
+    """Folder of the results; those of an earlier study there are replaced."""
+
+    def check(self) -> None:
+        """Raises ValueError for an option that is out of range."""
+        for name in ("models", "angles", "repeats", "width", "layers", "heads", "location_hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{_HERE}: {name} must be at least 1, got {getattr(self, name)}")
+        for name in ("samples", "lifts", "embeddings", "normalisations", "features"):
+            if not (value := getattr(self, name)) or len(set(value)) < len(value):
+                raise ValueError(
+                    f"{_HERE}: {name} must be given once each, at least one, got {value}"
+                )
+        if min(self.samples) < 1:
+            raise ValueError(f"{_HERE}: samples must be at least 1, got {self.samples}")
+        if self.width % self.heads:
+            raise ValueError(
+                f"{_HERE}: width must be a multiple of heads = {self.heads}, got {self.width}"
+            )
+        if self.seed < 0:
+            raise ValueError(f"{_HERE}: seed must not be negative, got {self.seed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """The error of one kind of network against its lifts.
+
+    Args:
+        normalisation, features, lift, embedding: which kind.
+        samples: lifts per point.
+        median, largest: of the error, over models and angles.
+    """
+
+    normalisation: Normalisation
+    features: FeatureName
+    lift: LiftName
+    embedding: EmbeddingName
+    samples: tuple[int, ...]
+    median: tuple[float, ...]
+    largest: tuple[float, ...]
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether the output cannot depend on the coordinates."""
+        return self.features == "constant" and self.normalisation == "softmax"
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the bar is about this curve."""
+        return self.lift == "grid" and self.embedding in SMOOTH and not self.is_vacuous
+
+
+def invariance(arguments: list[str]) -> None:
+    """Measures, then writes invariance.json, .md and .png into a folder and prints the table."""
+    choice = tyro.cli(
+        Invariance, args=arguments, prog="python -m experiments invariance shapes",
+        description=__doc__,
+    )  # fmt: skip
+    choice.check()
+    # Here, as matplotlib is slow to import for those who ask for help.
+    from experiments.shapes import pictures
+
+    choice.root.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    with console.status("measuring") as status:
+        curves = measure(choice, lambda done: status.update(f"measured {done}"))
+    folder = training.RunFolder(choice.root)
+    folder.write(
+        "invariance",
+        {
+            "options": dataclasses.asdict(choice) | {"root": str(choice.root)},
+            "environment": training.environment(),
+            "curves": [dataclasses.asdict(curve) for curve in curves],
+            "published": {str(samples): error for samples, error in PUBLISHED.items()},
+        },
+    )
+    (choice.root / "invariance.md").write_text(markdown(choice, curves))
+    pictures.error_curves(choice.root / "invariance.png", curves, PUBLISHED)
+    console.print(terminal(choice, curves))
+    console.print(verdict(curves), highlight=False)
+    for what, name in (("table", "invariance.md"), ("picture", "invariance.png")):
+        console.print(f"{what:<10}{choice.root / name}", soft_wrap=True)
+
+
+# --- measuring ---------------------------------------------------------------------------------
+
+
+def measure(choice: Invariance, say: Callable[[str], None] = lambda _: None) -> list[Curve]:
+    """The curves of all kinds of networks; ``say`` is told which is finished.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+    choice.check()
+    curves = []
+    kinds = itertools.product(choice.features, choice.normalisations, choice.embeddings)
+    with jax.enable_x64(True):
+        coords, mask = turned_clouds(choice)
+        for features, normalisation, embedding in kinds:
+            points = point_set(coords, mask, features)
+            models = [_model(choice, points, normalisation, embedding, i) for i in _models(choice)]
+            for lift in choice.lifts:
+                errors = [
+                    [_errors(choice, model, points, lift, s, i) for i, model in enumerate(models)]
+                    for s in choice.samples
+                ]
+                curve = Curve(
+                    normalisation, features, lift, embedding, choice.samples,
+                    median=tuple(float(np.median(e)) for e in errors),
+                    largest=tuple(float(np.max(e)) for e in errors),
+                )  # fmt: skip
+                curves.append(curve)
+                say(f"{features}, {normalisation}, {embedding}, {lift}")
+    return curves
+
+
+def turned_clouds(choice: Invariance) -> tuple[Array, Array]:
+    """A cloud for each model as it is, then turned by random angles about the origin.
+
+    Returns:
+        coords (models, 1 + angles, n, 2) and mask (models, 1 + angles, n), all True.
+    """
+    drawn = constellations(
+        choice.models, "test", choice.seed, repeats=choice.repeats, probability=1.0
+    )
+    draw = np.random.default_rng((choice.seed, 1))
+    angles = draw.uniform(0, 2 * np.pi, (choice.models, 1 + choice.angles))
+    angles[:, 0] = 0
+    c, s = np.cos(angles)[..., None], np.sin(angles)[..., None]
+    x, y = np.moveaxis(drawn.coords.astype(np.float64), -1, 0)[:, :, None]
+    coords = jnp.asarray(np.stack([c * x - s * y, s * x + c * y], axis=-1))
+    return coords, jnp.ones(coords.shape[:-1], bool)
+
+
+def _models(choice: Invariance) -> range:
+    return range(choice.models)
+
+
+def _model(
+    choice: Invariance, points: lj.PointSet, normalisation: Any, embedding: Any, number: int
+) -> lj.LieTransformer:
+    config = lj.LieTransformerConfig(
+        points.values.shape[-1],
+        outputs=12,
+        width=choice.width,
+        layers=choice.layers,
+        heads=choice.heads,
+        attention=lj.AttentionConfig(
+            normalisation=normalisation, location_hidden=choice.location_hidden
+        ),
+        block_norm=choice.block_norm,
+        pair_embedding=embedding,
+        param_dtype=jnp.float64,
+    )
+    rngs = nnx.Rngs(jax.random.fold_in(jax.random.key(choice.seed), number))
+    return lj.LieTransformer(config, group=GROUP, rngs=rngs)
+
+
+def _errors(
+    choice: Invariance, model: lj.LieTransformer, points: lj.PointSet, lift: LiftName,
+    samples: int, number: int,
+) -> np.ndarray:  # fmt: skip
+    """Largest change of a logit of the model's cloud, for each angle."""
+    own = jax.tree.map(lambda x: x[number], points)
+    key = jax.random.fold_in(jax.random.key(choice.seed), choice.models + number)
+    logits = np.asarray(_logits(model, lifted(own, lift, samples, key)))
+    return np.abs(logits[1:] - logits[0]).max(axis=-1)
+
+
+# The lift stays outside: one compiled network serves all of them.
+@nnx.jit
+def _logits(model: lj.LieTransformer, lifted: lj.LiftedSet) -> Array:
+    return model.from_lifted(lifted)
+
+
+def lifted(points: lj.PointSet, lift: LiftName, samples: int, key: PRNGKey) -> lj.LiftedSet:
+    """The points' lifts to SE(2); each cloud of a batch has draws of its own.
+
+    ``"turned_grid"`` is a grid that a Haar sample of each point turns, as in LieConv's lift.
+    """
+    return _lifted(points, key, lift=lift, samples=samples)
+
+
+def _compute_lifted(
+    points: lj.PointSet, key: PRNGKey, *, lift: LiftName, samples: int
+) -> lj.LiftedSet:
+    if lift != "turned_grid":
+        return lj.lift(GROUP, points, key=key, samples=samples, method=lift)
+    found = lj.lift(GROUP, points, samples=samples, method="grid")
+    turns = GROUP.stabiliser(key, (*points.mask.shape, 1), points.coords.dtype)
+    elements = found.elements.reshape(*points.mask.shape, samples, -1)
+    elements = GROUP.compose(elements, turns).reshape(found.elements.shape)
+    return dataclasses.replace(found, elements=elements)
+
+
+_lifted = jax.jit(_compute_lifted, static_argnames=("lift", "samples"))
+
+
+# --- showing -----------------------------------------------------------------------------------
+
+
+def verdict(curves: Sequence[Curve]) -> str:
+    """Whether the bar is met, by the largest median of the networks that it is about."""
+    found = [
+        curve.median[curve.samples.index(BAR_SAMPLES)]
+        for curve in curves
+        if curve.is_judged and BAR_SAMPLES in curve.samples
+    ]
+    bar = f"grid with smooth features of pairs, {BAR_SAMPLES} lifts: at most {BAR:.0e} wanted"
+    if not found:
+        return f"{bar}, not measured"
+    return f"{bar}, {max(found):.1e} found: {'met' if max(found) <= BAR else 'MISSED'}"
+
+
+def _rows(curves: Sequence[Curve]) -> list[list[str]]:
+    return [
+        [
+            c.features, _NAME[c.normalisation], c.embedding, c.lift.replace("_", " "),
+            *(f"{error:.0e}" if error else "0" for error in c.median),
+        ]
+        for c in curves
+    ]  # fmt: skip
+
+
+_COLUMNS = ("features", "attention", "pairs", "lift")
+
+
+def _title(choice: Invariance) -> str:
+    return (
+        "Largest change of a logit when a cloud turns, median over "
+        f"{choice.models} networks and clouds, {choice.angles} angles each, by lifts per point"
+    )
+
+
+def terminal(choice: Invariance, curves: Sequence[Curve]) -> Table:
+    """For rich."""
+    table = Table(
+        title=_title(choice), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for column in _COLUMNS:
+        table.add_column(column, no_wrap=True)
+    for samples in choice.samples:
+        table.add_column(str(samples), justify="right", no_wrap=True)
+    for row in _rows(curves):
+        table.add_row(*row)
+    return table
+
+
+def markdown(choice: Invariance, curves: Sequence[Curve]) -> str:
+    """With title, the published row and the verdict."""
+    published = (f"{PUBLISHED[s]:.0e}" if s in PUBLISHED else "" for s in choice.samples)
+    lines = [
+        [*_COLUMNS, *map(str, choice.samples)],
+        ["---"] * len(_COLUMNS) + ["---:"] * len(choice.samples),
+        *_rows(curves),
+        ["constant", _NAME["mean"], "log", "as published", *published],
+    ]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{_title(choice)}\n\n{table}\n\n{verdict(curves)}\n"
