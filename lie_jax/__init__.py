@@ -25,6 +25,8 @@ from lie_jax.models import LieTransformer as LieTransformer
 from lie_jax.models import LieTransformerConfig as LieTransformerConfig
 from lie_jax.models import MLPConfig as MLPConfig
 from lie_jax.models import NeighbourConfig as NeighbourConfig
+from lie_jax.models import SetTransformer as SetTransformer
+from lie_jax.models import SetTransformerConfig as SetTransformerConfig
 from lie_jax.models import functional as functional
 from lie_jax.models import functional_with_state as functional_with_state
 from lie_jax.nn import AttentionConfig as AttentionConfig

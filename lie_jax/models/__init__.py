@@ -11,3 +11,5 @@ from lie_jax.models.lie_transformer import LieTransformerConfig as LieTransforme
 from lie_jax.models.mlp import MLP as MLP
 from lie_jax.models.mlp import MLPConfig as MLPConfig
 from lie_jax.models.neighbours import NeighbourConfig as NeighbourConfig
+from lie_jax.models.set_transformer import SetTransformer as SetTransformer
+from lie_jax.models.set_transformer import SetTransformerConfig as SetTransformerConfig

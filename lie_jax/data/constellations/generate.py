@@ -130,7 +130,7 @@ def _turned(coords: np.ndarray, angles: np.ndarray) -> np.ndarray:
     return np.stack([c * x - s * y, s * x + c * y], axis=-1)
 
 
-def _check(count: Any, split: Any, seed: Any, motion: Any, repeats: Any, *numbers: float) -> None:
+def _check(count: Any, split: Any, seed: Any, motion: Any, repeats: Any, *numbers: Any) -> None:
     where = "constellations"
     for name, value, options in (("split", split, SplitName), ("motion", motion, MotionName)):
         if value not in get_args(options):
