@@ -6,6 +6,9 @@ from typing import ClassVar, Literal
 LARGEST = 29
 """Atoms of the largest molecule in QM9."""
 
+LARGEST_SHAPES = 34
+"""Points of a cloud in which every shape is there twice."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Molecules:
@@ -59,7 +62,32 @@ class Springs:
     batches: int = 3
 
 
-Case = Molecules | Springs
+@dataclasses.dataclass(frozen=True)
+class Shapes:
+    """One model that counts the shapes of a cloud, with SE(2) and lifts drawn at random.
+
+    Args:
+        width, layers, heads, location_hidden: its sizes.
+        lifts: lifts per point.
+        batch: clouds per step.
+        batches: size-grouped batches that one of our rounds goes through.
+        reference_steps: steps of one of the reference's rounds (each padded to 34 points).
+        buckets: padded sizes of the size-grouped batches.
+    """
+
+    examples: ClassVar = "shapes"
+    width: int
+    layers: int = 4
+    heads: int = 8
+    location_hidden: int = 16
+    lifts: int = 4
+    batch: int = 32
+    batches: int = 24
+    reference_steps: int = 3
+    buckets: int = 6
+
+
+Case = Molecules | Springs | Shapes
 
 CASES: dict[str, Case] = {
     "t3-128": Molecules("T3", width=128, layers=4, batch=64),
@@ -67,7 +95,11 @@ CASES: dict[str, Case] = {
     "se3-512": Molecules("SE3", width=512, batch=8, lifts=2, batches=48, reference_steps=12),
     "springs-t2": Springs("T2", width=160, layers=5),
     "springs-se2": Springs("SE2", width=80, layers=3, lifts=2),
+    "shapes-se2-4": Shapes(width=128),
     "tiny": Molecules("T3", width=8, layers=1, heads=2, batch=4, batches=2, reference_steps=2),
     "tiny-springs": Springs("SE2", width=8, layers=1, heads=2, batch=3, batches=2, intervals=1),
+    "tiny-shapes": Shapes(
+        width=8, layers=1, heads=2, lifts=2, batch=3, batches=2, reference_steps=2, buckets=1
+    ),
 }
-"""By name; ``tiny`` and ``tiny-springs`` only show that everything runs."""
+"""By name; the ``tiny`` ones only show that everything runs."""

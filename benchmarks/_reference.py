@@ -7,8 +7,11 @@ from benchmarks._protocol import serve
 from benchmarks._published import make_importable
 
 
-def network(case, inputs, group):
-    """The published network of the case, of ``inputs`` features and the group group(lieGroups)."""
+def network(case, inputs, group, outputs=1, attention_fn="dot_product"):
+    """The published network of the case, of ``inputs`` features and the group group(lieGroups).
+
+    ``attention_fn`` is the published name of the normalisation; ``"dot_product"`` is the mean.
+    """
     import torch  # pyright: ignore
     from eqv_transformer.eqv_attention import EquivariantTransformer  # pyright: ignore
     from lie_conv import lieGroups  # pyright: ignore
@@ -16,7 +19,7 @@ def network(case, inputs, group):
     torch.manual_seed(0)
     return EquivariantTransformer(
         dim_input=inputs,
-        dim_output=1,
+        dim_output=outputs,
         dim_hidden=case.width,
         num_layers=case.layers,
         num_heads=case.heads,
@@ -26,7 +29,7 @@ def network(case, inputs, group):
         kernel_type="mlp",
         kernel_dim=case.location_hidden,
         kernel_act="swish",
-        attention_fn="dot_product",
+        attention_fn=attention_fn,
         architecture="model_1",
     )
 

@@ -1,4 +1,4 @@
-"""Training throughput on molecules or springs, alone or beside the published PyTorch code.
+"""Training throughput on molecules, springs or shapes, alone or beside the published PyTorch code.
 
 python -m benchmarks.train_step --case t3-128 --json
 python -m benchmarks.train_step --case t3-128 --reference PATH --reference-python PYTHON
@@ -18,8 +18,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import _molecules, _springs
-from benchmarks._cases import CASES, LARGEST, Case, Springs
+from benchmarks import _molecules, _shapes, _springs
+from benchmarks._cases import CASES, LARGEST, LARGEST_SHAPES, Case, Molecules, Springs
 from benchmarks._protocol import Worker, WorkerError
 
 ALLOCATORS = {
@@ -100,7 +100,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lie_jax-")))
         data = scratch / "data.npz"
-        _springs.write(case, data) if isinstance(case, Springs) else _molecules.write(case, data)
+        _write(case, data)
         ours = [sys.executable, "-m", f"benchmarks._ours_{case.examples}", name, data]
         worker = stack.enter_context(Worker("lie_jax", ours, scratch / "ours.log"))
         workers, taken = {"ours": worker}, {"ours": []}
@@ -149,6 +149,15 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
     return report
 
 
+def _write(case: Case, path: Path) -> None:
+    if isinstance(case, Molecules):
+        _molecules.write(case, path)
+    elif isinstance(case, Springs):
+        _springs.write(case, path)
+    else:
+        _shapes.write(case, path)
+
+
 def table(report: dict) -> str:
     """The report as text for a terminal."""
     keys = ("examples_per_second", "seconds_per_step", "peak_mib", "compile_seconds")
@@ -165,14 +174,16 @@ def table(report: dict) -> str:
         f"{details['machine']}, {details['date']}"
     )
     if "reference" in report:
-        if _examples(report) == "molecules":
-            title += f"; PyTorch padded to {LARGEST} atoms"
+        padded = {"molecules": f"{LARGEST} atoms", "clouds": f"{LARGEST_SHAPES} points"}
+        if _examples(report) in padded:
+            title += f"; PyTorch padded to {padded[_examples(report)]}"
         title += "; ratio > 1: lie_jax is better"
     return "\n".join([title, *("".join(f"{cell:>18}" for cell in row) for row in rows)])
 
 
 def _examples(report: dict) -> str:
-    return {"molecules": "molecules", "springs": "systems"}[CASES[report["case"]].examples]
+    names = {"molecules": "molecules", "springs": "systems", "shapes": "clouds"}
+    return names[CASES[report["case"]].examples]
 
 
 def _figure(value: float) -> str:

@@ -8,6 +8,9 @@ from experiments.digits.recipe import DIGITS
 from experiments.jets.recipe import JETS
 from experiments.qm9.commands import QM9
 from experiments.qm9_lifts.recipe import QM9_LIFTS
+from experiments.shapes.commands import SHAPES
+from experiments.shapes.invariance import invariance as shapes_invariance
+from experiments.shapes.study import study as study_shapes
 from experiments.springs.commands import SPRINGS
 from experiments.springs.drift import drift as drift_springs
 from experiments.springs.study import study as study_springs
@@ -18,12 +21,16 @@ usage: python -m experiments COMMAND EXPERIMENT [options]
 commands:
   train qm9      train on molecules, then evaluate and report    (--preset quick | full)
   train springs  learn the energy of spring systems, from their trajectories   (likewise)
+  train shapes   count the shapes in clouds of points, still and moved   (likewise)
   compare NAME   train one network under several symmetries, show table and picture
                  (up to 10 minutes on 2 cores; a minute or two with --quick):
       digits     handwritten digits, rotated and scaled in tests
       jets       jets of pions, boosted in tests
       qm9-lifts  molecules, by frames, discrete rotations and random lifts
   study springs  a grid of runs: data efficiency beside the published curves
+  study shapes   the published table: SetTransformer and LieTransformers, by symmetry
+  invariance shapes
+                 how far from invariant sampled lifts are, by their number
   drift springs  how a trained model's energy drifts, by solver  (the run's folder)
   resume NAME    go on with a run that was interrupted           (the run's folder)
   report NAME    show a finished run again: table and plots      (the run's folder)
@@ -34,12 +41,14 @@ Each command takes --help.
 _COMMANDS = (
     {
         (command.__name__, experiment.name): command
-        for experiment in (QM9, SPRINGS)
+        for experiment in (QM9, SPRINGS, SHAPES)
         for command in (experiment.train, experiment.resume, experiment.report)
     }
     | {
         ("study", "springs"): study_springs,
         ("drift", "springs"): drift_springs,
+        ("study", "shapes"): study_shapes,
+        ("invariance", "shapes"): shapes_invariance,
     }
     | {
         (command.__name__, comparison.name): functools.partial(command, comparison)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 import lie_jax as lj
 from lie_jax import attention, geometry
@@ -55,6 +56,9 @@ def point_maps(
     return maps
 
 
+_compiled = nnx.jit(point_maps)
+
+
 def turned_maps(
     model: lj.LieTransformer,
     cloud: lj.PointSet,
@@ -78,7 +82,7 @@ def turned_maps(
         (angles, n, n). Weights that need not be positive, of attention that is not softmax, as
         magnitudes, in units of the largest of the map.
     """
-    maps = point_maps(model, turned(cloud, angles), key)[layer]
+    maps = _compiled(model, turned(cloud, angles), key)[layer]
     if model.config.attention.normalisation != "softmax":
         maps = jnp.abs(maps)
     maps = np.asarray(maps.mean(axis=-3) if head is None else maps[..., head, :, :])

@@ -39,17 +39,19 @@ def build(recipe: Recipe) -> nnx.Module:
             encoder_layers=recipe.layers, decoder_layers=recipe.layers,
         )  # fmt: skip
         return lj.SetTransformer(config, rngs=rngs)
-    is_se2 = recipe.model == "lietransformer-SE2"
-    has_lifts = GROUPS[recipe.model].has_stabiliser
-    # Softmax averages the values, which are all the same where the features are constant.
-    normalisation = "softmax" if recipe.features == "distances" else "mean"
+    lifts, is_published = recipe.lifts, recipe.attention == "published"
+    attention = lj.AttentionConfig(
+        normalisation="softmax" if is_published else "mean",
+        location="raw" if lifts.pair_embedding == "radial" else "mlp",
+        combination="sum" if is_published else "product",
+    )
     config = lj.LieTransformerConfig(
         **sizes,
         layers=recipe.layers,
-        attention=lj.AttentionConfig(normalisation=recipe.normalisation or normalisation),
-        lift_method=recipe.lift_method or ("grid" if is_se2 else "all" if has_lifts else "random"),
-        lift_samples=recipe.lift_samples,
-        pair_embedding=recipe.pair_embedding or ("distance" if is_se2 else "log"),
+        attention=attention,
+        lift_method=lifts.method,
+        lift_samples=lifts.samples,
+        pair_embedding=lifts.pair_embedding,
     )
     return lj.LieTransformer(config, group=GROUPS[recipe.model], rngs=rngs)
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import Any, get_args
 
 import matplotlib as mpl
 import numpy as np
 
+from experiments.shapes.invariance import BAR, BAR_SAMPLES, Curve, heading
 from experiments.style import BLUE, GREEN, GREY, ORANGE, RED, STYLE
 from lie_jax.data.constellations import PATTERNS, MotionName, constellations
 
@@ -18,13 +19,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
-if TYPE_CHECKING:
-    from experiments.shapes.invariance import Curve
-
 _SETS: dict[str, str] = {
     "none": "D",
-    "translation": "D$^{T2}$",
-    "rotation_translation": "D$^{SE2}$",
+    "translation": r"D$^\mathrm{T2}$",
+    "rotation_translation": r"D$^\mathrm{SE2}$",
 }
 
 
@@ -56,7 +54,7 @@ def examples(path: Path, *, clouds: int = 8, seed: int = 0, repeats: int = 2) ->
                 axes.spines[:].set_visible(True)
                 axes.spines[:].set_color("#cccccc")
                 if motion == "none":
-                    axes.set_title(_counts(drawn.counts[i]), fontsize=7.5)
+                    axes.set_title(_counts(np.asarray(drawn.counts[i])), fontsize=7.5)
             row[0].set_ylabel(f"{_SETS[motion]}\n±{reach:.1f}", rotation=0, ha="right", va="center")
         figure.savefig(path)
         plt.close(figure)
@@ -130,9 +128,8 @@ def attention_maps(
                 _star(axes, places[query], places[others], weights, scale)
                 _bare(axes, reach)
                 change = np.abs(weights - given[0]).max() / np.abs(given).max()
-                text = "" if weights is given[0] else f"changes by {_percent(change)}"
-                axes.set_xlabel(text, fontsize=8)
-            row[0].set_xlabel("as it is", fontsize=8)
+                axes.set_xlabel(_said(change), fontsize=8)
+            row[0].set_xlabel("compared with:", fontsize=8)
             row[0].set_ylabel(name, fontsize=9)
             bar = figure.colorbar(
                 ScalarMappable(scale, cmap=_COLOURS), ax=list(row), shrink=0.85, pad=0.01
@@ -171,19 +168,25 @@ def _star(
     axes.spines[:].set_color("#dddddd")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share >= 5e-4 else f"{100 * share:.0e} %"
+def _said(change: float) -> str:
+    if change < 1e-12:
+        return "the same, up to rounding"
+    return f"changes by {100 * change:.1f} %" if change >= 5e-4 else f"changes by {change:.0e}"
 
 
 # --- invariance --------------------------------------------------------------------------------
 
 _LIFTS = {"random": RED, "turned_grid": ORANGE, "shared": GREY, "grid": BLUE}
-_LINES = {"log": ("o", "--"), "circle": ("s", "-"), "harmonics": ("^", ":")}
+_LINES: dict[str, tuple[str, Any]] = {
+    "log": ("o", "--"),
+    "circle": ("s", "-"),
+    "harmonics": ("^", ":"),
+}
 _FLOOR = 1e-17
 """Where 0 is drawn."""
 
 
-def error_curves(path: Path, curves: Sequence["Curve"], published: Mapping[int, float]) -> None:
+def error_curves(path: Path, curves: Sequence[Curve], published: Mapping[int, float]) -> None:
     """Draws errors against lifts, a panel for each kind of features and attention.
 
     Args:
@@ -208,7 +211,8 @@ def error_curves(path: Path, curves: Sequence["Curve"], published: Mapping[int, 
                 _errors(axes, own)
                 if normalisation == "mean":
                     axes.plot(*zip(*published.items(), strict=True), color="black", linewidth=1.2)
-                axes.set_title(_heading(own[0]), fontsize=10)
+                control = " (control: always 0)" if own[0].is_vacuous else ""
+                axes.set_title(heading(own[0]) + control, fontsize=9.5)
         for axes in panels[:, 0]:
             axes.set_ylabel("change of a logit, median")
         for axes in panels[-1]:
@@ -218,16 +222,15 @@ def error_curves(path: Path, curves: Sequence["Curve"], published: Mapping[int, 
         plt.close(figure)
 
 
-def _errors(axes: Axes, curves: Sequence["Curve"]) -> None:
-    from experiments.shapes.invariance import BAR, BAR_SAMPLES
-
+def _errors(axes: Axes, curves: Sequence[Curve]) -> None:
     for curve in curves:
         marker, line = _LINES[curve.embedding]
         axes.plot(
             curve.samples, np.maximum(curve.median, _FLOOR), line, marker=marker, markersize=4,
             color=_LIFTS[curve.lift], linewidth=1.4,
         )  # fmt: skip
-    axes.plot(BAR_SAMPLES, BAR, "v", color=GREEN, markersize=8, clip_on=False, zorder=5)
+    if not curves[0].is_vacuous:
+        axes.plot(BAR_SAMPLES, BAR, "v", color=GREEN, markersize=8, zorder=5)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     samples = sorted({s for curve in curves for s in curve.samples})
@@ -235,27 +238,23 @@ def _errors(axes: Axes, curves: Sequence["Curve"]) -> None:
     axes.set_ylim(_FLOOR / 3, 1e-3)
 
 
-def _heading(curve: "Curve") -> str:
-    attention = {"mean": "unnormalised", "softmax": "softmax"}
-    name = attention.get(curve.normalisation, curve.normalisation)
-    control = " (control: says nothing)" if curve.is_vacuous else ""
-    return f"{curve.features} as features, {name}{control}"
-
-
-def _legend(curves: Sequence["Curve"]) -> list[Line2D]:
+def _legend(curves: Sequence[Curve]) -> list[Line2D]:
     """Colours for lifts, lines for what is seen of pairs, then what else is drawn."""
     lifts = dict.fromkeys(c.lift for c in curves)
     embeddings = dict.fromkeys(c.embedding for c in curves)
     names = {
         "random": "random: drawn for each point",
-        "turned_grid": "turned grid: at random,\nfor each point",
+        "turned_grid": "turned grid: a grid for each point,\nturned at random",
         "shared": "shared: drawn for each cloud",
         "grid": "grid: the same for all",
     }
     pairs = {"log": "logarithm, cut at π", "circle": "sine and cosine", "harmonics": "harmonics"}
-    handles = [Line2D([], [], linestyle="none", label="Lifts")]
+    handles = [Line2D([], [], linestyle="none", label=r"$\bf{Lifts}$")]
     handles += [Line2D([], [], color=_LIFTS[n], linewidth=3, label=names[n]) for n in lifts]
-    handles.append(Line2D([], [], linestyle="none", label="\nWhat is seen of a pair's rotation"))
+    handles += [
+        Line2D([], [], linestyle="none", label=text)
+        for text in ("", r"$\bf{What\ is\ seen\ of\ a\ pair's\ rotation}$")
+    ]
     for name in embeddings:
         marker, line = _LINES[name]
         handles.append(
@@ -265,7 +264,7 @@ def _legend(curves: Sequence["Curve"]) -> list[Line2D]:
         Line2D([], [], linestyle="none", label=""),
         Line2D(
             [], [], color="black", linewidth=1.2,
-            label="published (turned grid, logarithm,\nunnormalised, constant features)",
+            label="published: turned grid, logarithm,\nunnormalised, constant features",
         ),
         Line2D(
             [], [], color=GREEN, marker="v", linestyle="none",

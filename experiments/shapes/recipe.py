@@ -1,7 +1,7 @@
 """What a run is: every choice in one frozen dataclass, and the presets."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from lie_jax.data.constellations import FeatureName, MotionName
 from lie_jax.geometry import EmbeddingName, LiftMethod
@@ -41,11 +41,12 @@ class Recipe:
     lift_samples: int | None = None
     """Lifts of a point, or anchors of weighted frames."""
     pair_embedding: EmbeddingName | None = None
-    """What attention sees of a pair. None takes distances for SE2, which are the same for all
-    lifts, so that one lift is exact; and logarithms, as published, for the others."""
-    normalisation: Literal["softmax", "mean"] | None = None
-    """Of LieTransformer's attention. None takes softmax, as published, with distances as
-    features, and the mean with constant ones, of which softmax learns nothing."""
+    """What attention sees of a pair. None takes distances in bumps for SE2, which are the same
+    for all lifts, so that one lift is exact; and logarithms, as published, for the others."""
+    scores: Literal["published", "product"] | None = None
+    """Of LieTransformer's attention: softmax of the sum of content and location, as published, or
+    their product, divided by the number of points. None takes the product for pairs in bumps and
+    for constant features, of which softmax, a mean of equal values, learns nothing."""
     train_size: int = 10_000
     """Clouds to train on."""
     validation_size: int = 1_000
@@ -101,10 +102,32 @@ class Recipe:
                 f"points have one lift or none, got {lifts}"
             )
 
+    @property
+    def lifts(self) -> "Lifts":
+        """Method, samples and embedding of pairs, or what None stands for."""
+        is_se2 = self.model == "lietransformer-SE2"
+        method = "grid" if is_se2 else "all" if self.model == "lietransformer-C4" else "random"
+        embedding = self.pair_embedding or ("radial" if is_se2 else "log")
+        return Lifts(self.lift_method or method, self.lift_samples, embedding)
+
+    @property
+    def attention(self) -> Literal["published", "product"]:
+        """``scores``, or what None stands for."""
+        is_product = self.lifts.pair_embedding == "radial" or self.features == "constant"
+        return self.scores or ("product" if is_product else "published")
+
+
+class Lifts(NamedTuple):
+    """How points are lifted, and what attention sees of a pair."""
+
+    method: LiftMethod
+    samples: int | None
+    pair_embedding: EmbeddingName
+
 
 PRESETS: dict[str, Recipe] = {
     "quick": Recipe(
-        preset="quick", epochs=20, width=64, layers=3, heads=4, learning_rate=3e-3,
+        preset="quick", epochs=12, width=64, layers=3, heads=4, learning_rate=3e-3,
     ),
     # Width, depth and heads as published, and its number of epochs.
     "full": Recipe(preset="full", learning_rate=1e-4),
