@@ -58,8 +58,8 @@ class Experiment:
         folder.config()
         self._show(folder)
 
-    def finish(self, folder: training.RunFolder, recipe: Any) -> None:
-        """Does what is left of a run, and shows it."""
+    def finish(self, folder: training.RunFolder, recipe: Any, *, show: bool = True) -> None:
+        """Does what is left of a run, and shows it unless it is told not to."""
         if folder.read("test") is None:
             start = time.perf_counter()
             print(
@@ -69,7 +69,8 @@ class Experiment:
             self.run(folder, recipe)
             seconds = round(time.perf_counter() - start, 1)
             folder.write("duration", {"seconds_of_the_last_session": seconds})
-        self._show(folder)
+        if show:
+            self._show(folder)
 
     def _show(self, folder: RunFolder) -> None:
         result = folder.read("test")

@@ -11,7 +11,7 @@ from lie_jax import training
 
 
 def finish(experiment: Experiment, root: Path, runs: Mapping[str, Any]) -> None:
-    """Does what is not finished of some runs, one after the other.
+    """Does what is not finished of some runs, one after the other, without their pictures.
 
     Args:
         experiment: of all runs.
@@ -25,7 +25,7 @@ def finish(experiment: Experiment, root: Path, runs: Mapping[str, Any]) -> None:
         folder = _folder(experiment, root / name, recipe)
         if folder.read("test") is None:
             try:
-                experiment.finish(folder, recipe)
+                experiment.finish(folder, recipe, show=False)
             except FloatingPointError as error:
                 # The others go on; the table shows the run as missing, the next call tries again.
                 print(f"study {experiment.name}: {folder.path}: {error}")

@@ -1,18 +1,25 @@
 """What a run gave: a table, the learning curve, examples, and attention as a cloud is turned."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.shapes.recipe import MOTIONS
+import lie_jax as lj
+from experiments.shapes import pictures
+from experiments.shapes.recipe import MOTIONS, Recipe
 from experiments.style import BLUE, GREY, STYLE
 from lie_jax.training import RunFolder
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+_ANGLES = tuple(np.radians([0.0, 40.0, 130.0, 220.0]))
+_SHOWN_POINTS = 14
 MOVED = {"D": "as they are", "D_T2": "translated", "D_SE2": "turned and translated"}
 
 
@@ -56,11 +63,49 @@ def learning_curve(run: RunFolder, result: dict[str, Any]) -> None:
         plt.close(figure)
 
 
+def attention(runs: Mapping[str, RunFolder], path: Path) -> bool:
+    """Whom a point of a test cloud attends to in the last layer, as the cloud is turned.
+
+    Args:
+        runs: finished ones, by what stands beside their row.
+        path: where to.
+
+    Returns:
+        Whether there is a picture: not where no network is a LieTransformer.
+    """
+    # Here, as the networks are slow to import for those who ask for help.
+    from experiments.shapes.attention import turned, turned_maps
+    from experiments.shapes.run import Run, load
+
+    maps, places, cloud = {}, None, None
+    for name, folder in runs.items():
+        run = Run(Recipe(**folder.config()), folder)
+        run.restore().close()
+        network = run.network()
+        if isinstance(network, lj.LieTransformer):
+            clouds = load(run.recipe, "test", "D", run.recipe.test_size)
+            row = int(np.abs(clouds.sizes - _SHOWN_POINTS).argmin())
+            cloud = run.points(clouds, row)
+            places = np.asarray(turned(cloud, _ANGLES).coords) / run.recipe.zoom
+            maps[name] = turned_maps(network, cloud, _ANGLES, run.key)
+    if cloud is None or places is None:
+        return False
+    pictures.attention_maps(path, maps, places, np.asarray(cloud.mask), _ANGLES)
+    return True
+
+
 def show(run: RunFolder, result: dict[str, Any]) -> None:
     """Prints the table and writes the pictures of a finished run."""
     learning_curve(run, result)
+    pictures.examples(run.path / "examples.png")
+    files = {
+        "run folder": "",
+        "learning curve": "learning_curve.png",
+        "examples": "examples.png",
+    }
+    if attention({result["model"]: run}, run.path / "attention.png"):
+        files["attention"] = "attention.png"
     console = Console()
     console.print(table(result))
-    files = {"run folder": "", "learning curve": "learning_curve.png"}
     for label, name in files.items():
         console.print(f"{label:15} {run.path / name}", soft_wrap=True)

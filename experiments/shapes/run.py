@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 
 import lie_jax as lj
 from experiments.shapes.models import CLASSES, POINTS, REPEATS, build, parameters
@@ -77,12 +78,15 @@ class Run:
         self.step = training.make_train_step(self._loss, optimizer, ema_decay=recipe.ema_decay)
         self.parameters = parameters(params)
 
-    def logits(self, params, clouds: lj.PointSet, key) -> Array:
-        """Of clouds whose coordinates are in the data's units; (b, patterns, classes)."""
-        points = point_set(
+    def _seen(self, clouds: lj.PointSet) -> lj.PointSet:
+        """Coordinates and features that the network gets."""
+        return point_set(
             self.recipe.zoom * clouds.coords, clouds.mask, self.recipe.features, count=POINTS - 1
         )
-        y = self._apply(params, points, key=key)
+
+    def logits(self, params, clouds: lj.PointSet, key) -> Array:
+        """Of clouds whose coordinates are in the data's units; (b, patterns, classes)."""
+        y = self._apply(params, self._seen(clouds), key=key)
         return y.reshape(*y.shape[:-1], len(PATTERNS), CLASSES)
 
     def _loss(self, params, model_state, data: Examples, batch: Batch, key):
@@ -122,6 +126,20 @@ class Run:
         if checkpoints.steps:
             self.state = checkpoints.restore(self.state)
         return checkpoints
+
+    def network(self) -> nnx.Module:
+        """The network with the weights that are tested."""
+        model = build(self.recipe)
+        state = nnx.state(model, nnx.Param)
+        nnx.replace_by_pure_dict(state, self.state.averaged)
+        nnx.update(model, state)
+        return model
+
+    def points(self, clouds: Constellations, row: int) -> lj.PointSet:
+        """One cloud as the network sees it, cut to the points that are there, (n)."""
+        n = int(clouds.sizes[row])
+        coords, mask = jnp.asarray(clouds.coords[row, :n]), jnp.asarray(clouds.mask[row, :n])
+        return self._seen(lj.PointSet(coords, coords, mask))
 
     def train(self, *, stop_after: int | None = None) -> None:
         """Trains from the last checkpoint, or from the start, to the end."""

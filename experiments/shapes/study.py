@@ -16,9 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import grid
+from experiments.shapes import pictures
 from experiments.shapes.commands import SHAPES, title
 from experiments.shapes.recipe import PRESETS, DataName, Recipe
+from experiments.shapes.report import attention
 from experiments.style import STYLE
+from lie_jax import training
 from lie_jax.data.constellations import FeatureName
 
 mpl.use("Agg")
@@ -203,8 +206,24 @@ def show(root: Path) -> None:
         lines += [title, "", *("| " + " | ".join(row) + " |" for row in rows), ""]
     (root / "table.md").write_text("\n".join(lines))
     picture(tables, root / "table.png")
-    print(f"mean ± standard deviation over seeds\ntable    {root / 'table.md'}")
-    print(f"picture  {root / 'table.png'}")
+    pictures.examples(root / "examples.png")
+    print("mean ± standard deviation over seeds")
+    files = {"table": "table.md", "picture": "table.png", "examples": "examples.png"}
+    if attention(_attending(found), root / "attention.png"):
+        files["attention"] = "attention.png"
+    for label, name in files.items():
+        print(f"{label:10} {root / name}")
+
+
+def _attending(found: list[dict[str, Any]]) -> dict[str, training.RunFolder]:
+    """A run of each row whose attention is shown: of D, the first seed and features that it has."""
+    runs = {}
+    for row in ROWS:
+        own = [r for r in found if row_of(r["config"]) == row and r["data"] == "D"]
+        if own:
+            first = min(own, key=lambda r: (r["config"]["seed"], r["features"] != "distances"))
+            runs[row] = training.RunFolder(first["folder"])
+    return runs
 
 
 def picture(tables: dict[str, dict[str, list[Cell]]], path: Path) -> None:

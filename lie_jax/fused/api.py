@@ -130,10 +130,20 @@ def choose_tiling(pairs: LazyPairs) -> Tiling:
     clouds = math.prod(pairs.mask.shape[:-1])
     m = pairs.mask.shape[-1]
     if jax.default_backend() == "cpu":
-        return Tiling(max(1, min(clouds, (64 // m) ** 2)), min(128, m), min(256, m))
+        at_once = max(1, min(clouds, (64 // m) ** 2))
+        return Tiling(at_once, _equal_parts(m, 128), _equal_parts(m, 256))
     queries, keys = min(512, m), min(1024, m)
     at_once = max(1, min(clouds, 512 * 1024 // (queries * keys)))
     return Tiling(at_once, queries, keys, all_heads=True)
+
+
+def _equal_parts(m: int, most: int) -> int:
+    """Size of the fewest equal parts of m that are at most so large.
+
+    What a last part lacks is filled up and computed like the rest: 136 points in parts of 128
+    would cost as much as 256.
+    """
+    return -(-m // -(-m // most))
 
 
 def _one_batch_axis(batch: int) -> Callable[[Array], Array]:
