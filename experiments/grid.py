@@ -1,10 +1,14 @@
 """Grids of runs: each in a folder that is found again, so that a study may stop and grow."""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from experiments.experiment import Experiment
 from lie_jax import training
@@ -29,6 +33,22 @@ def finish(experiment: Experiment, root: Path, runs: Mapping[str, Any]) -> None:
             except FloatingPointError as error:
                 # The others go on; the table shows the run as missing, the next call tries again.
                 print(f"study {experiment.name}: {folder.path}: {error}")
+
+
+@contextlib.contextmanager
+def kept_programs(folder: Path) -> Iterator[None]:
+    """Compiled programs are kept in a folder, and taken from it by runs that need the same."""
+    before = jax.config.jax_compilation_cache_dir  # pyright: ignore (made at run time)
+    _keep_in(str(folder.resolve()))
+    try:
+        yield
+    finally:
+        _keep_in(before)
+
+
+def _keep_in(folder: str | None) -> None:
+    compilation_cache.reset_cache()  # it has opened the folder that was set before
+    jax.config.update("jax_compilation_cache_dir", folder)
 
 
 def _folder(experiment: Experiment, path: Path, recipe: Any) -> training.RunFolder:

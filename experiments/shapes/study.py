@@ -8,10 +8,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import matplotlib as mpl
 import numpy as np
 import tyro
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -133,8 +133,8 @@ def study(arguments: list[str]) -> None:
     )
     if not choice.show_only:
         # Runs that differ in seed or data only share their programs.
-        jax.config.update("jax_compilation_cache_dir", str(choice.root.resolve() / "programs"))
-        grid.finish(SHAPES, choice.root, choice.recipes())
+        with grid.kept_programs(choice.root / "programs"):
+            grid.finish(SHAPES, choice.root, choice.recipes())
     show(choice.root)
 
 
@@ -157,7 +157,7 @@ class Cell:
     def __str__(self) -> str:
         if not self.values:
             return ""
-        spread = f" ± {100 * np.std(self.values):.1f}" if len(self.values) > 1 else ""
+        spread = f"±{100 * np.std(self.values):.1f}" if len(self.values) > 1 else ""
         return f"{100 * np.mean(self.values):.1f}{spread}"
 
 
@@ -191,10 +191,10 @@ def show(root: Path) -> None:
     console, lines = Console(), []
     for name, table in tables.items():
         title = f"Accuracy in %, features: {name}; the commonest count: {commonest:.1f}"
-        out = Table(title=title, title_justify="left")
-        out.add_column("trained on -> tested on")
-        for head in heads:
-            out.add_column(head, justify="right")
+        out = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        out.add_column("trained on\n-> tested on", no_wrap=True)
+        for train, test in COLUMNS:
+            out.add_column(f"{train}\n-> {test}", justify="right", no_wrap=True)
         for row, columns in table.items():
             out.add_row(row, *map(str, columns))
         console.print(out)
