@@ -112,7 +112,8 @@ def test_every_row_trains(row, here):
 def test_study_goes_on_where_it_stopped(here, capsys):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "quick", recipe(epochs=1))
-        patch.setitem(ROWS, "SetTransformer", {"model": "set-transformer"})
+        small = {"model": "set-transformer", "features": "constant"}
+        patch.setitem(ROWS, "SetTransformer", small)
         flags = ["--rows", "SetTransformer", "--features", "constant", "--seeds", "0"]
         assert main(["study", "shapes", *flags, "--data", "D"]) == 0
         root = here / "runs" / "shapes-study"
@@ -131,7 +132,8 @@ def test_study_goes_on_where_it_stopped(here, capsys):
 def test_rows_are_told_by_their_recipes():
     study = Study(rows=tuple(ROWS), seeds=(0,))  # pyright: ignore
     recipes = study.recipes().values()
-    assert len(recipes) == 2 * (3 * len(ROWS) - 2 * 2)  # with augmentation only D
+    # SetTransformers have one kind of features, and with augmentation only D.
+    assert len(recipes) == 2 * 3 * (len(ROWS) - 4) + 3 + 1 + 1 + 3
     assert {row_of(dataclasses.asdict(r)) for r in recipes} == set(ROWS)
     assert row_of(dataclasses.asdict(recipe(lift_samples=3))) is None
     assert all(len(values) == len(COLUMNS) for values in PUBLISHED.values())
@@ -148,6 +150,21 @@ def test_cells_are_means_over_seeds():
     assert str(table["T2"][0]) == "60.0±10.0"
     assert str(table["T2"][3]) == ""
     assert str(Cell((0.5,))) == "50.0"
+
+
+def test_what_sees_coordinates_alone_stands_in_every_table():
+    def result(row, features):
+        config = dataclasses.asdict(recipe(**({"features": features} | ROWS[row])))
+        accuracies = dict.fromkeys(("D", "D_T2", "D_SE2"), 0.5)
+        return {"data": "D", "accuracy": accuracies, "config": config} | {"features": features}
+
+    found = [
+        result("SetTransformer", "constant"), result("SetTransformer-distances", "distances"),
+        result("SE2", "distances"),
+    ]  # fmt: skip
+    assert list(cells(found, "constant")) == ["SetTransformer"]
+    wanted = ["SetTransformer", "SetTransformer-distances", "SE2"]
+    assert list(cells(found, "distances")) == wanted
 
 
 @pytest.mark.parametrize(
