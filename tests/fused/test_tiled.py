@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import lie_jax as lj
 from lie_jax import geometry
 from lie_jax.fused import Tiling, lie_attention
+from lie_jax.fused.api import choose_tiling
 
 OPTIONS = {
     "published": lj.AttentionConfig(),
@@ -321,3 +322,14 @@ def test_models_agree_whatever_the_implementation(key):
     ]
     np.testing.assert_allclose(outs[1], outs[0], atol=1e-12)
     np.testing.assert_allclose(outs[2], outs[0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("m", "queries", "keys"), [(1, 1, 1), (100, 100, 100), (136, 68, 136), (512, 128, 256)]
+)
+def test_tiles_on_a_cpu_are_equal_parts(m, queries, keys):
+    """136 points in parts of 128 would cost as much as 256."""
+    points = lj.PointSet(jnp.zeros((2, m, 2)), jnp.zeros((2, m, 1)))
+    pairs = geometry.lazy_pairs(lj.groups.T(2), lj.lift(lj.groups.T(2), points))
+    found = choose_tiling(pairs)
+    assert (found.queries, found.keys) == (queries, keys)
