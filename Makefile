@@ -23,7 +23,7 @@ run: install     ## train on real molecules and show what was learnt (3 to 10 mi
 	$(BIN)/python -m experiments train qm9 --preset quick
 
 test: install    ## run the tests, with coverage (12 to 25 minutes on 2 cores)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --cov --cov-report=term
 
 test-slow: install  ## run the slow studies
 	$(BIN)/python -m pytest -m slow

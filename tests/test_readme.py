@@ -24,3 +24,9 @@ def test_code_of_lifts():
     names = run_code("docs/lifts.md")
     assert names["y"].shape == (8, 1)
     assert names["forces"].shape == (8, 20, 1, 3)
+
+
+def test_code_of_shapes():
+    names = run_code("docs/shapes.md")
+    assert names["logits"].shape == (100, 4, 3)
+    assert names["points"].values.shape == (100, 34, 33)
