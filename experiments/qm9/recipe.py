@@ -8,6 +8,7 @@ import optax
 from flax import nnx
 
 import lie_jax as lj
+from experiments.optimizer import adam
 from lie_jax.data import qm9
 
 TargetName = Literal["alpha", "gap", "homo", "lumo", "mu", "Cv", "G", "H", "r2", "U", "U0", "zpve"]
@@ -127,11 +128,7 @@ def build_model(recipe: Recipe) -> lj.LieTransformer:
 
 def build_optimizer(recipe: Recipe, steps: int) -> optax.GradientTransformation:
     """Adam with warm-up and cosine decay over ``steps``."""
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0 if recipe.warmup else recipe.learning_rate,
-        recipe.learning_rate,
-        warmup_steps=recipe.warmup,
-        decay_steps=max(steps, recipe.warmup + 1),
-    )
-    clip = [] if recipe.clip is None else [optax.clip_by_global_norm(recipe.clip)]
-    return optax.chain(*clip, optax.adam(schedule, recipe.beta1, recipe.beta2))
+    return adam(
+        recipe.learning_rate, steps, warmup=recipe.warmup, clip=recipe.clip,
+        betas=(recipe.beta1, recipe.beta2),
+    )  # fmt: skip

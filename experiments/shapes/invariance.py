@@ -34,6 +34,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 import lie_jax as lj
+from experiments import markdown as md
 from lie_jax import training
 from lie_jax.attention import Normalisation
 from lie_jax.data.constellations import FeatureName, constellations, point_set
@@ -353,11 +354,9 @@ def terminal(choice: Invariance, curves: Sequence[Curve]) -> Group:
 def markdown(choice: Invariance, curves: Sequence[Curve]) -> str:
     """With title, the published row and the verdict."""
     published = (f"{PUBLISHED[s]:.0e}" if s in PUBLISHED else "" for s in choice.samples)
-    lines = [
-        ["features and attention", "pairs", "lift", *map(str, choice.samples)],
-        ["---"] * 3 + ["---:"] * len(choice.samples),
+    head = ["features and attention", "pairs", "lift", *map(str, choice.samples)]
+    rows = [
         *([title, *_row(curve)] for title, own in _by_heading(curves).items() for curve in own),
         ["constant features, unnormalised", "log", "turned grid, published", *published],
     ]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{_title(choice)}\n\n{table}\n\n{verdict(curves)}\n"
+    return f"{_title(choice)}\n\n{md.table(head, rows, names=3)}\n\n{verdict(curves)}\n"

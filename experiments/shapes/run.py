@@ -11,6 +11,7 @@ import optax
 from flax import nnx
 
 import lie_jax as lj
+from experiments.optimizer import adam
 from experiments.shapes.models import CLASSES, POINTS, REPEATS, build, parameters
 from experiments.shapes.recipe import MOTIONS, Recipe
 from lie_jax import training
@@ -65,14 +66,7 @@ class Run:
         self.batches = Batches(sizes, recipe.batch_size, self._edges, seed=recipe.seed)
         steps = recipe.epochs * len(self.batches)
         warmup = min(recipe.warmup, steps // 5)
-        schedule = optax.warmup_cosine_decay_schedule(
-            0.0 if warmup else recipe.learning_rate,
-            recipe.learning_rate,
-            warmup_steps=warmup,
-            decay_steps=max(steps, warmup + 1),
-        )
-        clip = [] if recipe.clip is None else [optax.clip_by_global_norm(recipe.clip)]
-        optimizer = optax.chain(*clip, optax.adam(schedule))
+        optimizer = adam(recipe.learning_rate, steps, warmup=warmup, clip=recipe.clip)
         self.state = training.create_state(params, optimizer, ema=recipe.ema_decay > 0)
         self.key = jax.random.key(recipe.seed)
         self.step = training.make_train_step(self._loss, optimizer, ema_decay=recipe.ema_decay)

@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments import grid
+from experiments import grid, markdown
 from experiments.shapes import pictures
 from experiments.shapes.commands import SHAPES, title
 from experiments.shapes.recipe import PRESETS, DataName, Recipe
@@ -210,12 +210,8 @@ def show(root: Path) -> None:
         for row, columns in table.items():
             out.add_row(row, *map(str, columns))
         console.print(out)
-        rows = [
-            ["", *heads],
-            ["---", *["---:"] * len(heads)],
-            *([row, *map(str, columns)] for row, columns in table.items()),
-        ]
-        lines += [title, "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+        rows = [[row, *map(str, columns)] for row, columns in table.items()]
+        lines += [title, "", markdown.table(["", *heads], rows), ""]
     (root / "table.md").write_text("\n".join(lines))
     picture(tables, root / "table.png")
     pictures.examples(root / "examples.png")

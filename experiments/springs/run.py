@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from experiments.optimizer import adam
 from experiments.springs.models import Model, build
 from experiments.springs.recipe import Recipe
 from lie_jax import dynamics, training
@@ -80,17 +80,10 @@ class Run:
         per_epoch = -(-recipe.steps // self.epochs)
         self.batches = RandomBatches(recipe.train_size, recipe.batch_size, per_epoch, recipe.seed)
         steps = self.epochs * per_epoch
-        schedule = optax.warmup_cosine_decay_schedule(
-            0.0 if recipe.warmup else recipe.highest_rate,
-            recipe.highest_rate,
-            warmup_steps=recipe.warmup,
-            decay_steps=max(steps, recipe.warmup + 1),
-        )
-        clip = [] if recipe.clip is None else [optax.clip_by_global_norm(recipe.clip)]
-        adam = optax.adam(schedule)
-        if recipe.decay:
-            adam = optax.adamw(schedule, weight_decay=recipe.decay)
-        optimizer = optax.chain(*clip, adam)
+        optimizer = adam(
+            recipe.highest_rate, steps,
+            warmup=recipe.warmup, clip=recipe.clip, weight_decay=recipe.decay,
+        )  # fmt: skip
         self.state = training.create_state(self.model.weights, optimizer, ema=recipe.ema_decay > 0)
         self.key = jax.random.key(recipe.seed)
         self.step = training.make_train_step(self._loss, optimizer, ema_decay=recipe.ema_decay)
