@@ -6,7 +6,7 @@ again. So the command may be stopped and given again at any time, and a table ma
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -193,11 +193,7 @@ def show(root: Path) -> None:
         FileNotFoundError: nothing is.
     """
     found = grid.results(SHAPES, root)
-    tables = {
-        name: table
-        for name in dict.fromkeys(r["features"] for r in found)
-        if (table := cells(found, name))
-    }
+    tables = {name: table for name in get_args(FeatureName) if (table := cells(found, name))}
     commonest = 100 * float(np.mean([r["accuracy_of_commonest"] for r in found]))
     heads = [f"{train} -> {test}" for train, test in COLUMNS]
     console, lines = Console(), []
@@ -235,7 +231,8 @@ def _attending(found: list[dict[str, Any]]) -> dict[str, training.RunFolder]:
 
 
 def picture(tables: dict[str, dict[str, list[Cell]]], path: Path) -> None:
-    """The columns side by side, a mark for each row; the published figures as hollow marks."""
+    """The columns side by side, a mark for each row; the published figures, of distances as
+    features, as hollow marks."""
     rows = [row for row in ROWS if any(row in table for table in tables.values())]
     palette = plt.get_cmap("tab10").colors  # pyright: ignore
     colours = {row: palette[i % len(palette)] for i, row in enumerate(rows)}
@@ -244,7 +241,7 @@ def picture(tables: dict[str, dict[str, list[Cell]]], path: Path) -> None:
             1, len(tables), figsize=(6.5 * len(tables), 4.4), layout="constrained", squeeze=False
         )
         for axes, (name, table) in zip(panels[0], tables.items(), strict=True):
-            _panel(axes, table, colours)
+            _panel(axes, table, colours, PUBLISHED if name == "distances" else {})
             axes.set(title=f"features: {name}", ylabel="test accuracy, %")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8)
@@ -252,7 +249,12 @@ def picture(tables: dict[str, dict[str, list[Cell]]], path: Path) -> None:
         plt.close(figure)
 
 
-def _panel(axes: Axes, table: dict[str, list[Cell]], colours: dict[str, Any]) -> None:
+def _panel(
+    axes: Axes,
+    table: dict[str, list[Cell]],
+    colours: dict[str, Any],
+    published: dict[str, tuple[float, ...]],
+) -> None:
     width = 0.8 / max(len(colours), 1)
     for i, (row, colour) in enumerate(colours.items()):
         x = np.arange(len(COLUMNS)) + (i + 0.5) * width - 0.4
@@ -264,9 +266,9 @@ def _panel(axes: Axes, table: dict[str, list[Cell]], colours: dict[str, Any]) ->
             [100 * np.std(cell.values) for _, cell in shown],
             fmt="o", markersize=5, color=colour, label=row,
         )  # fmt: skip
-        if row in PUBLISHED:
+        if row in published:
             axes.plot(
-                x, 100 * np.array(PUBLISHED[row]), "D", markersize=5, color=colour,
+                x, 100 * np.array(published[row]), "D", markersize=5, color=colour,
                 fillstyle="none", label=f"{row}, published",
             )  # fmt: skip
     axes.axhline(50, color="black", linewidth=0.8, linestyle=":")
