@@ -199,7 +199,10 @@ def show(root: Path) -> None:
     console, lines = Console(), []
     for name, table in tables.items():
         title = f"Accuracy in %, features: {name}; the commonest count: {commonest:.1f}"
-        out = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        out = Table(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
+            padding=(0, 1, 0, 0), pad_edge=False,
+        )  # fmt: skip
         out.add_column("trained on\n-> tested on", no_wrap=True)
         for train, test in COLUMNS:
             out.add_column(f"{train}\n-> {test}", justify="right", no_wrap=True)
