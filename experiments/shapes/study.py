@@ -193,7 +193,12 @@ def show(root: Path) -> None:
         FileNotFoundError: nothing is.
     """
     found = grid.results(SHAPES, root)
-    tables = {name: table for name in get_args(FeatureName) if (table := cells(found, name))}
+    given = {r["features"] for r in found}
+    tables = {
+        name: table
+        for name in get_args(FeatureName)
+        if name in given and (table := cells(found, name))
+    }
     commonest = 100 * float(np.mean([r["accuracy_of_commonest"] for r in found]))
     heads = [f"{train} -> {test}" for train, test in COLUMNS]
     console, lines = Console(), []
