@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 run: install     ## train on real molecules and show what was learnt (3 to 10 minutes on 2 cores)
 	$(BIN)/python -m experiments train qm9 --preset quick
 
-test: install    ## run the tests, with coverage (12 to 25 minutes on 2 cores)
+test: install    ## run the tests, with coverage (20 to 28 minutes on 2 cores)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --cov --cov-report=term
 
 test-slow: install  ## run the slow studies

@@ -63,8 +63,8 @@ def test_resumed_run_is_the_uninterrupted_one(here):
     assert [r["step"] for r in whole.folder.log.read()] == [2, 2, 4, 4]
 
 
-# Groups of which another model has the code already.
-_REPEATED = {"lietransformer-SO2", "lietransformer-trivial"}
+# Models of which another has the code already.
+_REPEATED = {"lietransformer-SO2", "lietransformer-trivial", "hogn"}
 _MODELS = [
     pytest.param(name, marks=pytest.mark.slow if name in _REPEATED else ())
     for name in get_args(ModelName)

@@ -63,7 +63,7 @@ SCALES = {("SL2", jnp.float32): 0.5, ("SL2 x T2", jnp.float32): 0.5}
 QUICK = {
     ("SU2", jnp.float64), ("Heisenberg", jnp.float32), ("Lorentz", jnp.float64),
 }  # fmt: skip
-QUICK_LIFTS = {"Lorentz", "SL2", "Affine2", "Galilei", "Similarity3", "SO3 x SO2"}
+QUICK_LIFTS = {"Lorentz", "SL2", "Affine2", "Similarity3", "SO3 x SO2"}
 CASES = [
     pytest.param(name, dtype, marks=() if (name, dtype) in QUICK else pytest.mark.slow)
     for name in GROUPS
