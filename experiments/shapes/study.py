@@ -186,13 +186,30 @@ def cells(found: list[dict[str, Any]], features: str) -> dict[str, list[Cell]]:
     return table
 
 
+def _check_alike(found: list[dict[str, Any]]) -> None:
+    """Raises ValueError where a cell would be a mean over runs that are not alike."""
+    settings: dict[tuple[str | None, str], tuple[dict[str, Any], Path]] = {}
+    for run in found:
+        own = {k: v for k, v in run["config"].items() if k not in ("data", "seed")}
+        row = row_of(run["config"])
+        first, folder = settings.setdefault((row, run["features"]), (own, run["folder"]))
+        if row is not None and own != first:
+            differ = [name for name in own if own[name] != first[name]]
+            raise ValueError(
+                f"study shapes: runs of {row} must differ in data and seed only, "
+                f"{folder} and {run['folder']} differ in {', '.join(differ)}: give another --root"
+            )
+
+
 def show(root: Path) -> None:
     """Tables and picture of what is finished; table.md and table.png.
 
     Raises:
         FileNotFoundError: nothing is.
+        ValueError: runs of one row differ in more than data and seed.
     """
     found = grid.results(SHAPES, root)
+    _check_alike(found)
     given = {r["features"] for r in found}
     tables = {
         name: table
