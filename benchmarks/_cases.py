@@ -38,6 +38,29 @@ class Molecules:
 
 
 @dataclasses.dataclass(frozen=True)
+class Convolutions:
+    """One LieConv of molecules with masked batch norm, invariant to translations.
+
+    Every atom sees all atoms of its molecule, as in the published T(3) runs.
+
+    Args:
+        width, layers: its sizes.
+        batch: molecules per step.
+        batches: size-grouped batches that one of our rounds goes through.
+        reference_steps: steps of one of the reference's rounds (each padded to 29 atoms).
+        buckets: padded sizes of the size-grouped batches.
+    """
+
+    examples: ClassVar = "molecules"
+    width: int
+    layers: int = 6
+    batch: int = 32
+    batches: int = 24
+    reference_steps: int = 6
+    buckets: int = 6
+
+
+@dataclasses.dataclass(frozen=True)
 class Springs:
     """One model of the potential of spring systems, trained on rollouts of RK4 (3/8 rule).
 
@@ -87,16 +110,20 @@ class Shapes:
     buckets: int = 6
 
 
-Case = Molecules | Springs | Shapes
+Case = Molecules | Convolutions | Springs | Shapes
 
 CASES: dict[str, Case] = {
     "t3-128": Molecules("T3", width=128, layers=4, batch=64),
     "t3-512": Molecules("T3", width=512, batch=32, batches=32, reference_steps=10),
-    "se3-512": Molecules("SE3", width=512, batch=8, lifts=2, batches=48, reference_steps=12),
+    "se3-2": Molecules("SE3", width=512, batch=8, lifts=2, batches=48, reference_steps=12),
+    "lieconv-t3": Convolutions(width=1536),
     "springs-t2": Springs("T2", width=160, layers=5),
     "springs-se2": Springs("SE2", width=80, layers=3, lifts=2),
     "shapes-se2-4": Shapes(width=128),
     "tiny": Molecules("T3", width=8, layers=1, heads=2, batch=4, batches=2, reference_steps=2),
+    "tiny-lieconv": Convolutions(
+        width=8, layers=1, batch=4, batches=2, reference_steps=2, buckets=1
+    ),
     "tiny-springs": Springs("SE2", width=8, layers=1, heads=2, batch=3, batches=2, intervals=1),
     "tiny-shapes": Shapes(
         width=8, layers=1, heads=2, lifts=2, batch=3, batches=2, reference_steps=2, buckets=1

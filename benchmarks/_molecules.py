@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._cases import Molecules
+from benchmarks._cases import Convolutions, Molecules
 from lie_jax.data import Batches, bucket_edges, qm9
 
 SEED = 0
@@ -26,7 +26,7 @@ def sample(count: int) -> dict[str, np.ndarray]:
     }
 
 
-def write(case: Molecules, path: Path) -> None:
+def write(case: Molecules | Convolutions, path: Path) -> None:
     """Molecules and the order in which each implementation takes them, as an npz file."""
     molecules = sample(case.batch * case.batches)
     sizes = (molecules["charges"] > 0).sum(-1)

@@ -22,20 +22,45 @@ def serve_training(
         batches: on the device; every shape among them is compiled before the first round.
     """
 
-    def prepare():
+    def build_with_state():
         loss_of, weights = build()
+
+        def loss(weights, state, key, *batch):
+            return loss_of(weights, key, *batch), state
+
+        return loss, weights, {}
+
+    serve_training_with_state(build_with_state, batches)
+
+
+def serve_training_with_state(
+    build: Callable[[], tuple[Callable[..., tuple[Array, PyTree]], PyTree, PyTree]],
+    batches: Sequence[tuple[Any, ...]],
+) -> None:
+    """As `serve_training`, of a network whose batch statistics move.
+
+    Args:
+        build: gives loss(weights, statistics, key, *batch), which returns the statistics beside
+            its value, the initial weights and the initial statistics.
+        batches: as there.
+    """
+
+    def prepare():
+        loss_of, weights, statistics = build()
+        value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         optimiser = optax.adam(1e-3)
 
         def step(state, batch):
-            weights, moments, count = state
+            weights, statistics, moments, count = state
             key = jax.random.fold_in(jax.random.key(1), count)
-            value, grads = jax.value_and_grad(loss_of)(weights, key, *batch)
+            (value, statistics), grads = value_and_grad(weights, statistics, key, *batch)
             updates, moments = optimiser.update(grads, moments)
-            return (optax.apply_updates(weights, updates), moments, count + 1), value
+            weights = optax.apply_updates(weights, updates)
+            return (weights, statistics, moments, count + 1), value
 
         step = jax.jit(step, donate_argnums=0)
         parameters = sum(leaf.size for leaf in jax.tree.leaves(weights))
-        state = (weights, optimiser.init(weights), jnp.zeros((), jnp.int32))
+        state = (weights, statistics, optimiser.init(weights), jnp.zeros((), jnp.int32))
 
         def run() -> int:
             nonlocal state

@@ -8,16 +8,21 @@ import numpy as np
 from flax import nnx
 
 import lie_jax as lj
-from benchmarks._cases import CASES, Molecules
-from benchmarks._ours import serve_training
+from benchmarks._cases import CASES, Convolutions, Molecules
+from benchmarks._ours import serve_training_with_state
 from lie_jax.data import qm9
 from lie_jax.data.qm9.features import atom_features
 
 GROUPS = {"T3": lj.groups.T(3), "SE3": lj.groups.SE3()}
 
 
-def build(case: Molecules) -> lj.LieTransformer:
+def build(case: Molecules | Convolutions) -> lj.LieTransformer | lj.LieConv:
     """The network of the case, in float32."""
+    if isinstance(case, Convolutions):
+        config = lj.LieConvConfig(
+            in_channels=qm9.CHANNELS, width=case.width, layers=case.layers, batch_norm=True
+        )
+        return lj.LieConv(config, group=GROUPS["T3"], rngs=nnx.Rngs(0))
     config = lj.LieTransformerConfig(
         in_channels=qm9.CHANNELS,
         width=case.width,
@@ -47,17 +52,19 @@ def load(path: str) -> list[tuple[lj.PointSet, jax.Array]]:
 
 def main(name: str, path: str) -> None:
     case = CASES[name]
-    assert isinstance(case, Molecules)
+    assert isinstance(case, Molecules | Convolutions)
+    options = {"train": True} if isinstance(case, Convolutions) else {}
 
     def prepare():
-        apply, weights = lj.functional(build(case))
+        apply, weights, statistics = lj.functional_with_state(build(case))
 
-        def loss(weights, key, points, targets):
-            return jnp.mean(jnp.abs(apply(weights, points, key=key)[:, 0] - targets))
+        def loss(weights, statistics, key, points, targets):
+            outputs, statistics = apply(weights, statistics, points, key=key, **options)
+            return jnp.mean(jnp.abs(outputs[:, 0] - targets)), statistics
 
-        return loss, weights
+        return loss, weights, statistics
 
-    serve_training(prepare, load(path))
+    serve_training_with_state(prepare, load(path))
 
 
 if __name__ == "__main__":

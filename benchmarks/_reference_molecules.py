@@ -2,8 +2,8 @@
 
 import sys
 
-from benchmarks._cases import CASES, Molecules
-from benchmarks._reference import network, serve_training
+from benchmarks._cases import CASES, Convolutions, Molecules
+from benchmarks._reference import convolutional_network, network, serve_training
 
 CHARGES = (1, 6, 7, 8, 9)
 
@@ -30,14 +30,17 @@ def batches(path, case):
 
 def main(name, path, *folders):
     case = CASES[name]
-    assert isinstance(case, Molecules)
+    assert isinstance(case, (Molecules, Convolutions))
 
     def build():
-        model = network(
-            case,
-            3 * len(CHARGES),
-            lambda groups: groups.T(3) if case.group == "T3" else groups.SE3(0.2),
-        )
+        inputs = 3 * len(CHARGES)
+        if isinstance(case, Convolutions):
+            model = convolutional_network(case, inputs, lambda groups: groups.T(3))
+        else:
+            name = case.group
+            model = network(
+                case, inputs, lambda groups: groups.T(3) if name == "T3" else groups.SE3(0.2)
+            )
 
         def loss(points, target):
             return (model(points).squeeze(-1) - target).abs().mean()

@@ -19,7 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import _molecules, _shapes, _springs
-from benchmarks._cases import CASES, LARGEST, LARGEST_SHAPES, Case, Molecules, Springs
+from benchmarks._cases import (
+    CASES,
+    LARGEST,
+    LARGEST_SHAPES,
+    Case,
+    Convolutions,
+    Molecules,
+    Springs,
+)
 from benchmarks._protocol import Worker, WorkerError
 
 ALLOCATORS = {
@@ -150,7 +158,7 @@ def measure(name: str, *, rounds: int, folders: Sequence[Path], python: str) -> 
 
 
 def _write(case: Case, path: Path) -> None:
-    if isinstance(case, Molecules):
+    if isinstance(case, Molecules | Convolutions):
         _molecules.write(case, path)
     elif isinstance(case, Springs):
         _springs.write(case, path)

@@ -6,7 +6,12 @@ import sys
 from experiments.compare import commands as compare
 from experiments.digits.recipe import DIGITS
 from experiments.jets.recipe import JETS
+from experiments.qm9.ablations import ablate as ablate_qm9
+from experiments.qm9.accelerator import accelerator as accelerator_qm9
 from experiments.qm9.commands import QM9
+from experiments.qm9.export import export as export_qm9
+from experiments.qm9.study import study as study_qm9
+from experiments.qm9.table import table as table_qm9
 from experiments.qm9_lifts.recipe import QM9_LIFTS
 from experiments.shapes.commands import SHAPES
 from experiments.shapes.invariance import invariance as shapes_invariance
@@ -19,14 +24,20 @@ USAGE = """\
 usage: python -m experiments COMMAND EXPERIMENT [options]
 
 commands:
-  train qm9      train on molecules, then evaluate and report    (--preset quick | full)
-  train springs  learn the energy of spring systems, from their trajectories   (likewise)
-  train shapes   count the shapes in clouds of points, still and moved   (likewise)
+  train qm9      train on molecules, then evaluate and report          (--preset quick, ...)
+  train springs  learn the energy of spring systems, from trajectories (--preset quick | full)
+  train shapes   count the shapes in clouds of points, still and moved           (likewise)
   compare NAME   train one network under several symmetries, show table and picture
                  (up to 10 minutes on 2 cores; a minute or two with --quick):
       digits     handwritten digits, rotated and scaled in tests
       jets       jets of pions, boosted in tests
       qm9-lifts  molecules, by frames, discrete rotations and random lifts
+  study qm9      rows of the published table, by property and seed, in pieces of bounded time
+  table qm9      the published table beside what was trained here  (--json)
+  ablate qm9     what each option is worth, at one small budget
+  export qm9     a finished run as one file for lie-jax predict  (the run's folder, --to FILE)
+  accelerator qm9
+                 throughput, then training, in one piece of some minutes on a GPU or TPU
   study springs  a grid of runs: data efficiency beside the published curves
   study shapes   the published table: SetTransformer and LieTransformers, by symmetry
   invariance shapes
@@ -45,6 +56,11 @@ _COMMANDS = (
         for command in (experiment.train, experiment.resume, experiment.report)
     }
     | {
+        ("study", "qm9"): study_qm9,
+        ("table", "qm9"): table_qm9,
+        ("ablate", "qm9"): ablate_qm9,
+        ("accelerator", "qm9"): accelerator_qm9,
+        ("export", "qm9"): export_qm9,
         ("study", "springs"): study_springs,
         ("drift", "springs"): drift_springs,
         ("study", "shapes"): study_shapes,

@@ -22,7 +22,8 @@ class Experiment:
         presets: recipes by name, ``"quick"`` among them.
         description: for the help text.
         title: (recipe) -> name of a run's folder.
-        run: trains what is left of a run and tests it once, writing test.json.
+        run: trains what is left of a run and tests it once, writing test.json. Where a grid of
+            runs may have a deadline, it takes ``deadline=`` and stops there with a checkpoint.
         show: prints the table and draws the plots of a finished run, given test.json.
     """
 
@@ -31,7 +32,7 @@ class Experiment:
     presets: Mapping[str, Any]
     description: str
     title: Callable[[Any], str]
-    run: Callable[[RunFolder, Any], None]
+    run: Callable[..., None]
     show: Callable[[RunFolder, dict[str, Any]], None]
 
     def train(self, arguments: list[str]) -> None:
@@ -58,15 +59,23 @@ class Experiment:
         folder.config()
         self._show(folder)
 
-    def finish(self, folder: training.RunFolder, recipe: Any, *, show: bool = True) -> None:
-        """Does what is left of a run, and shows it unless it is told not to."""
+    def finish(
+        self,
+        folder: training.RunFolder,
+        recipe: Any,
+        *,
+        show: bool = True,
+        deadline: float | None = None,
+    ) -> None:
+        """Does what is left of a run, or of it what can be done before a deadline, and shows it
+        unless it is told not to."""
         if folder.read("test") is None:
             start = time.perf_counter()
             print(
                 "stop at any time, go on with: "
                 f"python -m experiments resume {self.name} {folder.path}"
             )
-            self.run(folder, recipe)
+            self.run(folder, recipe, **({} if deadline is None else {"deadline": deadline}))
             seconds = round(time.perf_counter() - start, 1)
             folder.write("duration", {"seconds_of_the_last_session": seconds})
         if show:

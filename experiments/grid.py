@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from experiments.experiment import Experiment
 from lie_jax import training
 
 
-def finish(experiment: Experiment, root: Path, runs: Mapping[str, Any]) -> None:
+def finish(
+    experiment: Experiment, root: Path, runs: Mapping[str, Any], *, deadline: float | None = None
+) -> None:
     """Does what is not finished of some runs, one after the other, without their pictures.
 
     Args:
         experiment: of all runs.
         root: folder of the study.
         runs: recipes, by the names of their folders.
+        deadline: time of `time.monotonic` at which training stops, with a checkpoint.
 
     Raises:
         ValueError: a folder holds a run of another recipe.
@@ -28,8 +32,11 @@ def finish(experiment: Experiment, root: Path, runs: Mapping[str, Any]) -> None:
     for name, recipe in runs.items():
         folder = _folder(experiment, root / name, recipe)
         if folder.read("test") is None:
+            if deadline is not None and time.monotonic() > deadline:
+                print(f"study {experiment.name}: time is up; the same command goes on")
+                return
             try:
-                experiment.finish(folder, recipe, show=False)
+                experiment.finish(folder, recipe, show=False, deadline=deadline)
             except FloatingPointError as error:
                 # The others go on; the table shows the run as missing, the next call tries again.
                 print(f"study {experiment.name}: {folder.path}: {error}")

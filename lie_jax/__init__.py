@@ -1,8 +1,8 @@
 """Attention that respects a symmetry: transformers for any Lie group, in JAX.
 
 Importing this package imports jax, flax and jaxtyping, nothing else. ``lie_jax.data``,
-``lie_jax.dynamics``, ``lie_jax.training`` and ``lie_jax.testing`` are imported when they are first
-used, or by name.
+``lie_jax.dynamics``, ``lie_jax.predict``, ``lie_jax.training`` and ``lie_jax.testing`` are imported
+when they are first used, or by name.
 """
 
 import importlib
@@ -39,12 +39,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lie_jax import data as data
     from lie_jax import dynamics as dynamics
+    from lie_jax import predict as predict
     from lie_jax import testing as testing
     from lie_jax import training as training
 
 
 def __getattr__(name: str):
     # Modules that need an extra.
-    if name in ("data", "dynamics", "testing", "training"):
+    if name in ("data", "dynamics", "predict", "testing", "training"):
         return importlib.import_module(f"lie_jax.{name}")
     raise AttributeError(f"module 'lie_jax' has no attribute {name!r}")

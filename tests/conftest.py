@@ -40,7 +40,7 @@ def _own_data_dir(tmp_path_factory):
 
 # Whole networks, of which every test compiles some of its own: there XLA's costly passes take
 # longer than the tests. What is accurate or fast enough is tested elsewhere, as users compile it.
-_COMPILED_IN_HASTE = ("models", "fused", "experiments", "dynamics")
+_COMPILED_IN_HASTE = ("models", "fused", "experiments", "dynamics", "training", "predict")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,11 +8,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import lie_jax as lj
-from experiments.qm9.baselines import mean_error, ridge_error
-from experiments.qm9.recipe import Recipe, build_model, build_optimizer
-from lie_jax import training
+from experiments.qm9.baselines import mean_error, ridge, ridge_error
+from experiments.qm9.models import (
+    build_model,
+    build_optimizer,
+    is_pooled_inside,
+    poolings,
+)
+from experiments.qm9.recipe import Recipe
+from lie_jax import masking, training
 from lie_jax.data import Batch, Batches, bucket_edges, qm9
 
 AUGMENT = {
@@ -40,25 +47,49 @@ class Task:
         return cls(recipe, molecules, rows)
 
     @property
-    def property(self) -> qm9.Property:
-        return qm9.PROPERTIES[self.recipe.target]
+    def properties(self) -> tuple[qm9.Property, ...]:
+        return tuple(qm9.PROPERTIES[name] for name in self.recipe.targets)
 
     @functools.cached_property
     def targets(self) -> np.ndarray:
-        """(n,) in reported units."""
-        return self.molecules.values[self.property.field] * self.property.scale
+        """(n, t) in reported units."""
+        columns = [self.molecules.values[p.field] * p.scale for p in self.properties]
+        return np.stack(columns, axis=1)
 
     @functools.cached_property
-    def scaling(self) -> tuple[float, float]:
-        """Mean and standard deviation of the training targets."""
-        train = self.targets[self.rows["train"]]
-        return float(train.mean()), float(train.std())
+    def references(self) -> np.ndarray:
+        """(5, t), what an atom of each element adds to a property; zeros without references."""
+        train = self.rows["train"]
+        if not self.recipe.atom_references:
+            return np.zeros((len(qm9.CHARGES), len(self.properties)))
+        return ridge(self.counts[train], self.targets[train])[0]
+
+    @functools.cached_property
+    def counts(self) -> np.ndarray:
+        """(n, 5), atoms of each element."""
+        return qm9.atom_counts(self.molecules)
+
+    @functools.cached_property
+    def scaling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the training targets less their references, (t,)."""
+        train = self.rows["train"]
+        rest = self.targets[train] - self.counts[train] @ self.references
+        return rest.mean(0), rest.std(0)
+
+    def standardised(self, rows: np.ndarray) -> np.ndarray:
+        """What the network shall give for some molecules, (n, t)."""
+        mean, std = self.scaling
+        return (self.targets[rows] - self.counts[rows] @ self.references - mean) / std
+
+    def reported(self, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The network's outputs (n, t) in reported units."""
+        mean, std = self.scaling
+        return y.astype(np.float64) * std + mean + self.counts[rows] @ self.references
 
     def arrays(self, *splits: str) -> qm9.MoleculeArrays:
         """Molecules of some splits, one after the other, on the device; standardised targets."""
         rows = np.concatenate([self.rows[split] for split in splits])
-        mean, std = self.scaling
-        return qm9.to_device(self.molecules.take(rows), (self.targets[rows] - mean) / std)
+        return qm9.to_device(self.molecules.take(rows), self.standardised(rows))
 
     @functools.cached_property
     def edges(self) -> tuple[int, ...]:
@@ -85,8 +116,8 @@ class Run:
     def __init__(self, task: Task, folder: training.RunFolder):
         recipe = task.recipe
         self.task, self.folder = task, folder
-        model = build_model(recipe)
-        self._apply, params, model_state = lj.functional_with_state(model)
+        self.model = build_model(recipe)
+        self._apply, params, model_state = lj.functional_with_state(self.model)
         self.batches = task.batches("train", shuffle=True)
         steps = recipe.epochs * len(self.batches)
         optimizer = build_optimizer(recipe, steps)
@@ -94,48 +125,125 @@ class Run:
             params, optimizer, model_state=model_state, ema=recipe.ema_decay > 0
         )
         self.key = jax.random.key(recipe.seed)
-        self.step = training.make_train_step(self._loss, optimizer, ema_decay=recipe.ema_decay)
+        # Whole stretches of an epoch are one call, without work of the host in between.
+        self.step = training.make_train_scan(self._loss, optimizer, ema_decay=recipe.ema_decay)
         self.parameters = sum(x.size for x in jax.tree.leaves(params))
 
+    def _outputs(self, y, points: lj.PointSet):
+        """Targets (b, t), and the noise of every atom (b, n, 3) or None."""
+        recipe = self.task.recipe
+        if is_pooled_inside(recipe):
+            return y, None
+        t = len(recipe.targets)
+        real = points.mask[..., None]
+        mean = masking.masked_mean(y[..., :t], real, axis=1)
+        size = jnp.sum(points.mask, axis=1, dtype=y.dtype)[:, None]
+        is_sum = jnp.asarray([pooling == "sum" for pooling in poolings(recipe)])
+        return mean * jnp.where(is_sum, size, 1), y[..., t:] if recipe.noise else None
+
     def _loss(self, params, model_state, data, batch: Batch, key):
+        recipe = self.task.recipe
         points, targets = qm9.gather(data, batch)
         motion_key, lift_key = jax.random.split(key)
-        points = AUGMENT[self.task.recipe.augment](motion_key, points)
+        points = AUGMENT[recipe.augment](motion_key, points)
+        shift = None
+        if recipe.noise:
+            noise_key = jax.random.fold_in(motion_key, 1)
+            shift = jax.random.normal(noise_key, points.coords.shape, points.coords.dtype)
+            points = dataclasses.replace(points, coords=points.coords + recipe.noise * shift)
         y, model_state = self._apply(params, model_state, points, key=lift_key, train=True)
-        errors = training.absolute_error(y, targets)
-        return training.masked_mean_loss(errors, jnp.asarray(batch.mask)), model_state
+        y, told = self._outputs(y, points)
+        present = jnp.asarray(batch.mask)
+        loss = training.masked_mean_loss(training.absolute_error(y, targets), present)
+        if shift is not None:
+            assert told is not None
+            # A shift of the whole molecule is not to be seen: it is taken out.
+            shift -= masking.masked_mean(shift, points.mask[..., None], axis=1)[:, None]
+            real = (points.mask & present[:, None])[..., None]
+            loss += recipe.noise_weight * jnp.mean(
+                jnp.sum(jnp.where(real, jnp.square(told - shift), 0)) / jnp.sum(real)
+            )
+        return loss, model_state
 
-    def predict_batch(self, variables, data, batch: Batch):
-        """Standardised predictions of a batch; variables are (params, model_state, key)."""
-        params, model_state, key = variables
+    def weights(self, state: training.TrainState) -> Any:
+        """The parameters to evaluate with."""
+        if self.task.recipe.optimizer == "schedule_free" and not self.task.recipe.ema_decay:
+            return optax.contrib.schedule_free_eval_params(state.opt_state[-1], state.params)
+        return state.averaged
+
+    def predict_batch(self, variables, data, batch: Batch, key):
+        """Standardised predictions of a batch; variables are (params, model_state)."""
+        params, model_state = variables
         points, _ = qm9.gather(data, batch)
-        return self._apply(params, model_state, points, key=key)[0]
+        if self.task.recipe.test_samples > 1:
+            points = training.random_rotation(jax.random.fold_in(key, 1), points)
+        return self._outputs(self._apply(params, model_state, points, key=key)[0], points)[0]
 
-    def predict(self, state: training.TrainState, data, batches: Batches) -> Any:
-        """Rows and predictions in reported units."""
-        variables = (state.averaged, state.model_state, self.key)
-        rows, y = training.predict(self.predict_batch, variables, data, batches.epoch())
-        mean, std = self.task.scaling
-        return rows, y[:, 0].astype(np.float64) * std + mean
+    def predict(self, state: training.TrainState, data, batches: Batches, samples: int = 1) -> Any:
+        """Rows of the data, outputs (n, t), and their spread over rotations and lifts."""
+        variables = (self.weights(state), state.model_state)
+        keys = [jax.random.fold_in(self.key, i) for i in range(1, samples)]
+        return training.average_predictions(
+            self.predict_batch, variables, data, batches.epoch(), [self.key, *keys]
+        )
 
-    def train(self, *, checkpoint_every: int = 500, stop_after: int | None = None) -> None:
-        """Trains from the last checkpoint, or from the start, to the end."""
-        task, recipe = self.task, self.task.recipe
+    def predict_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions in reported units (n, t) and their spread, in the order of the split.
+
+        With one sample nothing is turned, and the spread is 0.
+        """
+        task, rows = self.task, self.task.rows[split]
+        found, y, spread = self.predict(
+            self.state, task.arrays(split), task.batches(split), task.recipe.test_samples
+        )
+        order = np.argsort(found)
+        return task.reported(y[order], rows), spread[order] * task.scaling[1]
+
+    def restore(self) -> training.Checkpoints:
+        """Takes the state of the last checkpoint, if there is one."""
         checkpoints = training.Checkpoints(self.folder.checkpoints)
         if checkpoints.steps:
             self.state = checkpoints.restore(self.state)
+        return checkpoints
+
+    def train(
+        self,
+        *,
+        checkpoint_every: int = 500,
+        stop_after: int | None = None,
+        deadline: float | None = None,
+    ) -> bool:
+        """Trains from the last checkpoint, or from the start; gives whether the end is reached.
+
+        Args:
+            checkpoint_every: steps.
+            stop_after, deadline: see `lie_jax.training.fit`.
+        """
+        task, recipe = self.task, self.task.recipe
+        checkpoints = self.restore()
         data = task.arrays("train", "validation")
         offset = len(task.rows["train"])
         validation = task.batches("validation", start=offset)
-        wanted = task.targets[task.rows["validation"]]
+        scale = task.scaling[1]
 
         def evaluate(state):
-            rows, y = self.predict(state, data, validation)
-            error = training.mean_absolute_error(y, wanted[rows - offset])
-            return {"validation_mae": float(error)}
+            rows, y, _ = self.predict(state, data, validation)
+            wanted = np.asarray(data.targets)[rows]
+            errors = np.asarray(training.mean_absolute_error(y, wanted)) * scale
+            if len(errors) == 1:
+                return {"validation_mae": float(errors[0])}
+            # Several units: the mean in standard deviations, then each in its own.
+            each = {
+                f"validation_{t}": float(e) for t, e in zip(recipe.targets, errors, strict=True)
+            }
+            return {"validation_mae": float(np.mean(errors / scale)), **each}
 
-        unit = task.property.unit
-        columns = {"loss": "loss {:.3f}", "validation_mae": f"validation {{:.4g}} {unit}"}
+        unit = task.properties[0].unit if len(recipe.targets) == 1 else "of the deviation"
+        columns = {
+            "loss": "loss {:.3f}",
+            "validation_mae": f"validation {{:.4g}} {unit}",
+            "examples_per_second": "{:,.0f} molecules/s",
+        }
         with training.rich_progress(f"{recipe.target} on {recipe.group}", columns) as progress:
             self.state = training.fit(
                 self.state,
@@ -151,27 +259,40 @@ class Run:
                 checkpoint_every=checkpoint_every,
                 progress=progress,
                 stop_after=stop_after,
+                deadline=deadline,
             )
         checkpoints.close()
+        return int(self.state.step) == recipe.epochs * len(self.batches)
 
     def test(self) -> dict[str, Any]:
         """Errors on the test molecules, which nothing else reads; written to test.json."""
-        task = self.task
-        rows, y = self.predict(self.state, task.arrays("test"), task.batches("test"))
+        task, targets = self.task, self.task.recipe.targets
+        y, spread = self.predict_split("test")
         wanted = task.targets[task.rows["test"]]
-        order = np.argsort(rows)
         train_rows = qm9.split_rows(task.recipe.split, len(task.molecules))["train"]
-        train, counts = task.targets[train_rows], qm9.atom_counts(task.molecules)
+        train, counts = task.targets[train_rows], task.counts
+        errors = [
+            {
+                "target": name,
+                "unit": task.properties[i].unit,
+                "mae": float(np.abs(y[:, i] - wanted[:, i]).mean()),
+                "mean_mae": mean_error(train[:, i], wanted[:, i]),
+                "ridge_mae": ridge_error(
+                    counts[train_rows], train[:, i], counts[task.rows["test"]], wanted[:, i]
+                ),
+            }
+            for i, name in enumerate(targets)
+        ]
         result = {
-            "target": task.recipe.target,
-            "unit": task.property.unit,
+            "errors": errors,
             "test_molecules": len(wanted),
-            "mae": float(training.mean_absolute_error(y[order], wanted)),
-            "mean_mae": mean_error(train, wanted),
-            "ridge_mae": ridge_error(counts[train_rows], train, counts[task.rows["test"]], wanted),
+            "test_samples": task.recipe.test_samples,
+            "spread": [float(s) for s in spread.mean(0)],
             "parameters": self.parameters,
             "step": int(self.state.step),
         }
-        np.savez(self.folder.path / "test_predictions.npz", prediction=y[order], target=wanted)
+        np.savez(
+            self.folder.path / "test_predictions.npz", prediction=y, target=wanted, spread=spread
+        )
         self.folder.write("test", result)
         return result

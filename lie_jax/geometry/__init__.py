@@ -3,6 +3,7 @@
 from lie_jax.geometry.distance import pair_distance as pair_distance
 from lie_jax.geometry.embeddings import EmbeddingName as EmbeddingName
 from lie_jax.geometry.embeddings import PairEmbedding as PairEmbedding
+from lie_jax.geometry.embeddings import beside as beside
 from lie_jax.geometry.embeddings import harmonics as harmonics
 from lie_jax.geometry.embeddings import radial_basis as radial_basis
 from lie_jax.geometry.embeddings import soft_distance as soft_distance

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ class PairEmbedding:
         is_additive: whether ``embed(g^-1 h) = embed(h) - embed(g)`` for all g and h of a group.
             Linear maps of the features are then computed per point instead of per pair.
         sees_stabiliser: False where the features are the same for all lifts of two points.
+        needs_log: whether every element must have a logarithm.
     """
 
     name: str
@@ -31,6 +31,7 @@ class PairEmbedding:
     embed: Callable[[Group, Array], Array]
     is_additive: Callable[[Group], bool] = lambda _: False
     sees_stabiliser: bool = True
+    needs_log: bool = False
 
 
 # --- logarithm ---------------------------------------------------------------------------------
@@ -48,6 +49,7 @@ LOG = PairEmbedding(
     lambda group: group.algebra_dim + group.component_dim,
     _log_and_component,
     lambda group: group.log_is_additive and group.component_dim == 0,
+    needs_log=True,
 )
 """Log coordinates as published, with the component's label where the group has several.
 
@@ -275,14 +277,43 @@ def _squared_distance(group: Group, element: Array) -> Array:
     return jnp.sum(jnp.square(group.to_matrix(element)[..., :d, d]), axis=-1)
 
 
-EmbeddingName = Literal["log", "matrix", "circle", "harmonics", "distance", "radial"]
+# --- several, and names ------------------------------------------------------------------------
+
+
+@functools.cache
+def beside(*embeddings: PairEmbedding) -> PairEmbedding:
+    """Several embeddings beside each other, for instance logarithm and distance.
+
+    Raises:
+        ValueError: none is given.
+    """
+    if not embeddings:
+        raise ValueError("beside: embeddings must be one or more, got none")
+    return PairEmbedding(
+        "+".join(e.name for e in embeddings),
+        lambda group: sum(e.size(group) for e in embeddings),
+        lambda group, element: jnp.concatenate([e.embed(group, element) for e in embeddings], -1),
+        lambda group: all(e.is_additive(group) for e in embeddings),
+        sees_stabiliser=any(e.sees_stabiliser for e in embeddings),
+        needs_log=any(e.needs_log for e in embeddings),
+    )
+
+
+EmbeddingName = str
+"""What `resolve_embedding` understands."""
+
 _NAMED: dict[str, PairEmbedding] = {
     "log": LOG,
     "matrix": MATRIX,
     "circle": harmonics(1),
     "harmonics": harmonics(2),
-    "distance": soft_distance(),
-    "radial": radial_basis(),
+    "distance": soft_distance(0.1),
+    "radial": radial_basis(16, 4.0),
+}
+_MADE: dict[str, Callable[..., PairEmbedding]] = {
+    "harmonics": harmonics,
+    "distance": soft_distance,
+    "radial": radial_basis,
 }
 
 
@@ -292,15 +323,36 @@ def resolve_embedding(embedding: Validated[EmbeddingName | PairEmbedding]) -> Pa
     ``"log"``: logarithm, as published. ``"matrix"``: entries of the matrix. ``"harmonics"``: those
     of degree 1 and 2. ``"circle"``: those of degree 1, sine and cosine in the plane.
     ``"distance"``: how far the points are apart, see `soft_distance`; ``"radial"``: the same in
-    finer detail, up to a reach, see `radial_basis`.
+    finer detail, up to a reach, see `radial_basis`. Arguments follow in brackets, ``"radial(24,
+    6.0)"``; ``"log+radial"`` has both beside each other. The ``name`` of any of these leads back
+    to it.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or arguments that do not fit.
     """
     if isinstance(embedding, PairEmbedding):
         return embedding
-    if embedding not in _NAMED:
-        raise ValueError(
-            f"pair_embedding must be one of {tuple(_NAMED)} or a PairEmbedding, got {embedding!r}"
-        )
-    return _NAMED[embedding]
+    if isinstance(embedding, str):
+        found = [_resolve_one(part.strip()) for part in embedding.split("+")]
+        if None not in found:
+            return found[0] if len(found) == 1 else beside(*found)  # pyright: ignore
+    raise ValueError(
+        f'pair_embedding must be one of {tuple(_NAMED)}, perhaps as "radial(24, 6.0)" or '
+        f'"log+radial", or a PairEmbedding, got {embedding!r}'
+    )
+
+
+def _resolve_one(text: str) -> PairEmbedding | None:
+    if text in _NAMED:
+        return _NAMED[text]
+    name, bracket, rest = text.partition("(")
+    if name not in _MADE or not bracket or not rest.endswith(")"):
+        return None
+    numbers = [n.strip() for n in rest[:-1].split(",")]
+    try:
+        values = [int(n) if n.isdecimal() else float(n) for n in numbers]
+        return _MADE[name](*values)
+    except TypeError:  # too many
+        return None
+    except ValueError as error:
+        raise ValueError(f"pair_embedding: {text!r} does not fit: {error}") from error

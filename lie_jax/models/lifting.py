@@ -11,6 +11,7 @@ from jax.core import Tracer
 
 from lie_jax import geometry
 from lie_jax.geometry import EmbeddingName, LiftMethod, Neighbourhood, PairEmbedding
+from lie_jax.geometry.embeddings import resolve_embedding
 from lie_jax.groups import Group
 from lie_jax.models.neighbours import NeighbourConfig, find_neighbours
 from lie_jax.points import LiftedSet, PointSet
@@ -49,7 +50,7 @@ def check_group(where: str, group: Validated[Group], config: LiftOptions) -> Non
     if group.exp_is_surjective:
         return
     reason = f"not every element of {group} has a logarithm (exp_is_surjective is False)"
-    if config.pair_embedding == "log":
+    if resolve_embedding(config.pair_embedding).needs_log:
         raise ValueError(
             f'{where}: pair_embedding must not be "log", for {reason}: take pair_embedding="matrix"'
         )

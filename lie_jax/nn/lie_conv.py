@@ -81,12 +81,16 @@ def convolve(
 ) -> Float[Array, "*b q r_c"]:
     """``sum_j kernel_ij[r] value_j[c]`` over real neighbours j, flattened over (r, c)."""
     kernels = jnp.where(mask[..., None], kernels, 0)
+    *batch, queries, keys, numbers = kernels.shape
     if pairs.indices is None:
-        moments = jnp.einsum("...qkr,...kc->...qrc", kernels, values)
+        # One product of two matrices per cloud: as an einsum of four axes a training step takes
+        # 2 to 3 % longer on a CPU (alone, its gradients take 5 times as long).
+        rows = kernels.swapaxes(-2, -1).reshape(*batch, queries * numbers, keys)
+        moments = rows @ values
     else:
         neighbours = gather_keys(values, pairs.indices, 1)
         moments = jnp.einsum("...qkr,...qkc->...qrc", kernels, neighbours)
-    return moments.reshape(*moments.shape[:-2], moments.shape[-2] * moments.shape[-1])
+    return moments.reshape(*batch, queries, numbers * values.shape[-1])
 
 
 class LieConvLayer(nnx.Module):

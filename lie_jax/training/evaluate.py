@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from lie_jax.data.batching import Batch
-from lie_jax.typing import Array, PyTree
+from lie_jax.typing import Array, PRNGKey, PyTree
 
 
 def predict(
@@ -45,6 +45,45 @@ def predict(
             f"first in row {bad[0]}"
         )
     return indices, joined
+
+
+def average_predictions(
+    apply: Callable[[PyTree, Any, Batch, PRNGKey], Array],
+    params: PyTree,
+    data: Any,
+    batches: Iterable[Batch],
+    keys: Iterable[PRNGKey],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and spread of what a model with random lifts or motions says of the same examples.
+
+    Args:
+        apply: (params, data, batch, key) -> (b, t); jitted here.
+        params: parameters.
+        data: what ``apply`` gathers from.
+        batches: see `predict`.
+        keys: one for each prediction, for instance ``jax.random.split(key, 8)``.
+
+    Returns:
+        Rows of the data (n,), mean over the keys (n, t), and their standard deviation (n, t), which
+        is 0 if there is one key only; float64.
+
+    Raises:
+        ValueError: there are no keys.
+        FloatingPointError: an output is not finite.
+    """
+    keys, batches = list(keys), list(batches)
+    if not keys:
+        raise ValueError("average_predictions: keys must not be empty, got none")
+    found = [predict(_keyed(apply), (params, key), data, batches) for key in keys]
+    outputs = np.stack([y for _, y in found]).astype(np.float64)
+    spread = outputs.std(axis=0, ddof=1) if len(keys) > 1 else np.zeros_like(outputs[0])
+    return found[0][0], outputs.mean(axis=0), spread
+
+
+@functools.cache
+def _keyed(apply):
+    # Kept like `_jitted`, which knows it by this function.
+    return lambda variables, data, batch: apply(variables[0], data, batch, variables[1])
 
 
 @functools.cache

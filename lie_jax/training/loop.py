@@ -1,17 +1,16 @@
 """The training loop: deterministic, resumable, and loud when a number is not finite."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-import jax
-import numpy as np
-
 from lie_jax.training.checkpoint import Checkpoints
 from lie_jax.training.metrics import MetricsLog
+from lie_jax.training.scan import TrainScan
+from lie_jax.training.segments import Segments
 from lie_jax.training.state import TrainState
 from lie_jax.training.step import Step
+from lie_jax.training.window import Window, check_finite
 from lie_jax.typing import PRNGKey
 
 
@@ -32,7 +31,7 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 def fit(
     state: TrainState,
     *,
-    step: Step,
+    step: Step | TrainScan,
     data: Any,
     batches: Epochs,
     epochs: int,
@@ -45,6 +44,7 @@ def fit(
     checkpoint_every: int | None = None,
     progress: Progress | None = None,
     stop_after: int | None = None,
+    deadline: float | None = None,
 ) -> TrainState:
     """Trains from ``state.step`` to the end of the last epoch.
 
@@ -54,18 +54,27 @@ def fit(
 
     Args:
         state: where to start; its buffers are donated to the first step.
-        step: see `make_train_step`.
+        step: from `make_train_step`, or from `make_train_scan`: then all steps up to the next at
+            which something is due (record, checkpoint, evaluation, ``stop_after``, end of the
+            epoch) are made in one call, and the host works in between only.
         data: passed to every step.
         batches: epochs of batches.
         epochs: how many.
         key: of the run.
         evaluate: validation metrics of a state, called at the end of epochs.
         evaluate_every: in epochs; the last one is always evaluated.
-        log: gets the mean loss of every ``log_every`` steps, and what ``evaluate`` gives.
+        log: gets the mean loss of every ``log_every`` steps, ``steps_per_second`` and
+            ``examples_per_second`` (real ones), and what ``evaluate`` gives. The speed is that of
+            training: without validations, checkpoints and compilation. A record of steps
+            for which something was compiled has ``compile_seconds`` beside: the time of the first
+            call for each kind of batch (step by step, with the one update that it makes). Where
+            no step was made besides, the speed is that of these calls.
         checkpoints: the state is saved at the end of every epoch, after ``evaluate``.
         checkpoint_every: also every so many steps.
-        progress: called after every step with what is known; must return fast.
+        progress: called after every call of ``step`` with what is known; must return fast.
         stop_after: return after this many steps of this call, to try out an interruption.
+        deadline: return, with a checkpoint, after the first call of ``step`` that ends later than
+            this time of `time.monotonic`.
 
     Returns:
         The state after the last step.
@@ -79,7 +88,8 @@ def fit(
     now = first = int(state.step)
     if log is not None:
         log.truncate(now)
-    window = _Window(now)
+    segments = Segments(step, data, key)
+    window = Window(now)
     latest: dict[str, float] = {}
 
     def write(epoch: int | float, metrics: Mapping[str, float]) -> None:
@@ -91,25 +101,31 @@ def fit(
         if progress is not None:
             progress(now, total, latest)
 
+    def due(step: int) -> int:
+        ends = [_next(step, every) for every in (per_epoch, log_every, checkpoint_every) if every]
+        if stop_after is not None and first + stop_after > step:
+            ends.append(first + stop_after)
+        return min(ends)
+
     for epoch in range(now // per_epoch, epochs):
-        for place, batch in enumerate(batches.epoch(epoch)):
-            if epoch * per_epoch + place < now:
-                continue  # done before the interruption
-            state, metrics = step(state, data, batch, key)
-            now += 1
-            window.add(metrics)
+        for segment in segments.epoch(batches.epoch(epoch), epoch * per_epoch, now, due):
+            state = window.run(segment, state)
+            if not segment.steps:
+                continue
+            now += segment.steps
             end_of_epoch = now % per_epoch == 0
             stop = stop_after is not None and now - first == stop_after
+            stop |= deadline is not None and time.monotonic() > deadline
             save = stop or end_of_epoch
             save |= checkpoint_every is not None and now % checkpoint_every == 0
             if save or now % log_every == 0:
                 write(now / per_epoch, window.close(now))
             show()
-            due = epoch + 1 == epochs or (epoch + 1) % evaluate_every == 0
-            if evaluate is not None and end_of_epoch and due:
+            wanted = epoch + 1 == epochs or (epoch + 1) % evaluate_every == 0
+            if evaluate is not None and end_of_epoch and wanted:
                 found = {k: float(v) for k, v in evaluate(state).items()}
                 for name, value in found.items():
-                    _check_finite(name, value, now)
+                    check_finite(name, value, now)
                 write(epoch + 1, found)
                 show()
             # Last, so that whenever a run is killed, what its last checkpoint has behind it
@@ -121,34 +137,6 @@ def fit(
     return state
 
 
-def _check_finite(name: str, value: float, step: int) -> None:
-    if not math.isfinite(value):
-        raise FloatingPointError(
-            f"fit: {name} must be finite, got {value} at step {step}; the last checkpoint is from "
-            "before it. Try a lower learning rate or clip the gradient"
-        )
-
-
-class _Window:
-    """Metrics of the steps since the last record, left on the device until it is written."""
-
-    def __init__(self, step: int):
-        self.metrics: list[Mapping[str, jax.Array]] = []
-        self.start, self.step = time.perf_counter(), step
-
-    def add(self, metrics: Mapping[str, jax.Array]) -> None:
-        self.metrics.append(metrics)
-
-    def close(self, step: int) -> dict[str, float]:
-        values = {
-            name: np.array([float(m[name]) for m in self.metrics]) for name in self.metrics[0]
-        }
-        for name, series in values.items():
-            bad = np.flatnonzero(~np.isfinite(series))
-            if len(bad):
-                _check_finite(name, float(series[bad[0]]), self.step + int(bad[0]) + 1)
-        seconds = time.perf_counter() - self.start
-        means = {name: math.fsum(series) / len(series) for name, series in values.items()}
-        means["steps_per_second"] = len(self.metrics) / max(seconds, 1e-9)
-        self.metrics, self.start, self.step = [], time.perf_counter(), step
-        return means
+def _next(step: int, every: int) -> int:
+    """The next multiple of ``every``."""
+    return (step // every + 1) * every

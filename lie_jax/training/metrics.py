@@ -1,5 +1,6 @@
 """metrics.jsonl: one line per record, readable while the run goes on."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -35,6 +36,13 @@ class MetricsLog:
     def read(self) -> list[dict[str, Any]]:
         """All records of this log; a last line that was cut off by a crash is left out."""
         return [record for record in self._whole_file() if self._is_own(record)]
+
+    def seconds(self) -> float:
+        """How long the steps of all sessions took, by their ``steps_per_second``."""
+        records = [r for r in self.read() if "steps_per_second" in r]
+        ends = [0, *(r["step"] for r in records)]
+        steps = [end - start for start, end in itertools.pairwise(ends)]
+        return sum(n / r["steps_per_second"] for n, r in zip(steps, records, strict=True))
 
     def truncate(self, step: int) -> None:
         """Forgets what was written after ``step``: a resumed run writes it again."""

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -88,9 +89,22 @@ def environment() -> dict[str, Any]:
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "machine": platform.platform(),
+        "hardware": _hardware(),
         "devices": [str(device) for device in jax.devices()],
         "packages": versions,
     }
+
+
+def _hardware() -> str:
+    """The accelerators, or the processor and how many of its cores there are."""
+    devices = jax.devices()
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} x {names[0] if names else platform.processor() or platform.machine()}"
 
 
 def _git(*arguments: str) -> str | None:

@@ -41,7 +41,12 @@ def folder_with(path, *packages, source=""):
 @pytest.mark.usefixtures("_molecules_at_hand")
 @pytest.mark.parametrize(
     ("case", "examples"),
-    [("tiny", "molecules/s"), ("tiny-springs", "systems/s"), ("tiny-shapes", "clouds/s")],
+    [
+        ("tiny", "molecules/s"),
+        ("tiny-lieconv", "molecules/s"),
+        ("tiny-springs", "systems/s"),
+        ("tiny-shapes", "clouds/s"),
+    ],
 )
 def test_json(case, examples, capsys):
     assert train_step.main(["--case", case, "--rounds", "2", "--json"]) == 0
@@ -88,7 +93,11 @@ def test_reference_is_its_best_allocator(monkeypatch, tmp_path, capsys):
     assert report["speedup"] == pytest.approx(2)
     assert train_step.main(arguments) == 0
     assert "2.00x" in capsys.readouterr().out
-    for case, padded in (("tiny", "29 atoms"), ("tiny-shapes", "34 points")):
+    for case, padded in (
+        ("tiny", "29 atoms"),
+        ("tiny-lieconv", "29 atoms"),
+        ("tiny-shapes", "34 points"),
+    ):
         assert train_step.main(["--case", case, *arguments[2:]]) == 0
         assert f"PyTorch padded to {padded};" in capsys.readouterr().out
     monkeypatch.setattr(FakeWorker, "parameters", property(lambda self: len(self.name)))

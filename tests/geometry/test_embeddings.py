@@ -111,3 +111,37 @@ def test_what_has_no_harmonics_is_named():
         geometry.feature_dim(SE3(), geometry.harmonics(3))
     with pytest.raises(ValueError, match="degree must be at least 1"):
         geometry.harmonics(0)
+
+
+def test_names_lead_to_embeddings_and_back(key):
+    group = SE3()
+    g = group.exp(jax.random.normal(key, (3, 6)))
+    for name in ("radial(24, 6.0)", "distance(0.2)", "harmonics(2)", "log+radial(24, 6.0)"):
+        found = resolve_embedding(name)
+        again = resolve_embedding(found.name)
+        np.testing.assert_array_equal(found.embed(group, g), again.embed(group, g))
+        assert geometry.feature_dim(group, name) == found.embed(group, g).shape[-1]
+    assert resolve_embedding("radial(24, 6.0)") is geometry.radial_basis(24, 6.0)
+    both = embedded("log+radial", group, g)
+    np.testing.assert_array_equal(both[:, :6], embedded("log", group, g))
+    np.testing.assert_array_equal(both[:, 6:], embedded("radial", group, g))
+
+
+def test_embeddings_beside_each_other_keep_what_both_promise():
+    log, radial = resolve_embedding("log"), resolve_embedding("radial")
+    both = geometry.beside(log, radial)
+    assert both.sees_stabiliser
+    assert both.needs_log
+    assert not both.is_additive(T(3))
+    assert geometry.beside(log, log).is_additive(T(3))
+    assert not geometry.beside(radial, resolve_embedding("distance")).sees_stabiliser
+    with pytest.raises(ValueError, match="must be one or more"):
+        geometry.beside()
+
+
+@pytest.mark.parametrize(
+    "name", ["logarithm", "log+", "radial(", "radial(a)", "radial(1)", "radial(8, 4.0, 2)", ""]
+)
+def test_names_that_lead_nowhere(name):
+    with pytest.raises(ValueError, match="pair_embedding"):
+        resolve_embedding(name)

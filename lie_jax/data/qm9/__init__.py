@@ -12,7 +12,9 @@ from lie_jax.data.qm9.features import gather as gather
 from lie_jax.data.qm9.features import to_device as to_device
 from lie_jax.data.qm9.molecules import Molecules as Molecules
 from lie_jax.data.qm9.molecules import load as load
+from lie_jax.data.qm9.properties import CHARGES as CHARGES
 from lie_jax.data.qm9.properties import PROPERTIES as PROPERTIES
+from lie_jax.data.qm9.properties import SYMBOLS as SYMBOLS
 from lie_jax.data.qm9.properties import Property as Property
 from lie_jax.data.qm9.splits import CONFIGS as CONFIGS
 from lie_jax.data.qm9.splits import split_rows as split_rows
