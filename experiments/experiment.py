@@ -91,11 +91,19 @@ class Experiment:
         self.show(folder, result)
 
     def _preset(self, arguments: list[str]) -> str:
-        """The value of --preset, whose other values are the defaults of the command line."""
+        """The value of --preset, whose other values are the defaults of the command line.
+
+        Raises:
+            ValueError: there is no such preset.
+        """
         for i, argument in enumerate(arguments):
             name, _, value = argument.partition("=")
             if name == "--preset":
                 value = value or (arguments[i + 1] if i + 1 < len(arguments) else "")
-                # An unknown name goes on to tyro, which says what is allowed.
-                return value if value in self.presets else "quick"
+                if value not in self.presets:
+                    raise ValueError(
+                        f"train {self.name}: --preset must be one of {', '.join(self.presets)}, "
+                        f"got {value!r}"
+                    )
+                return value
         return "quick"
