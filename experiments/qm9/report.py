@@ -150,6 +150,9 @@ def show(run: RunFolder, result: dict[str, Any]) -> None:
     learning_curve(run, result)
     console = Console()
     console.print(table(result))
+    speeds = [r["examples_per_second"] for r in run.log.read() if "examples_per_second" in r]
+    if speeds:
+        console.print(f"training speed  {np.median(speeds):,.0f} molecules/s")
     console.print(f"run folder      {run.path}", soft_wrap=True)
     console.print(f"parity plot     {run.path / 'parity.png'}", soft_wrap=True)
     console.print(f"learning curve  {run.path / 'learning_curve.png'}", soft_wrap=True)
