@@ -97,7 +97,7 @@ def _own_row(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "runs_per_property": {name: len(errors[name]) for name in ORDER if name in errors},
         "hours_per_run": float(np.mean(hours)),
         "hardware": sorted({e.get("hardware", "not recorded") for e in environments}),
-        "commits": sorted({str(e.get("commit"))[:7] for e in environments}),
+        "commits": sorted({(e.get("commit") or "not recorded")[:12] for e in environments}),
     }
 
 

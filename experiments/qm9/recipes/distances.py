@@ -5,7 +5,8 @@ lifts, so that one lift per atom makes the network exactly invariant to rotation
 and reflections at the cost of T(3), without random rotations. Scores are the product of content
 and a linear function of the bumps, divided by the number of atoms. What ridge regression on the
 numbers of atoms tells is taken off first; sums over atoms for properties that grow with them.
-Parameters: PARAMETERS (twelve properties in one network).
+Parameters: 435,756 (twelve properties in one network).
+Cost: 55 minutes on one core; HOMO 58.6 meV, U0 25.4 meV on test molecules (docs/qm9.md).
 Command: python -m experiments train qm9 --preset distances --target all
 """
 
