@@ -100,7 +100,8 @@ def card(run: Run, result: dict, coverage: float) -> predict.Card:
         f"--epochs {recipe.epochs} --seed {recipe.seed}",
         licence="MIT",
         limits=LIMITS,
-        commit=str(environment.get("commit")),
+        commit=(environment.get("commit") or "not recorded")
+        + (" with uncommitted changes" if environment.get("uncommitted_changes") else ""),
         trained={
             "steps": result["step"],
             "epochs": recipe.epochs,
