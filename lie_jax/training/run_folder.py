@@ -66,9 +66,12 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def write(self, name: str, content: object) -> None:
-        """Writes ``<name>.json``."""
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        (self.path / f"{name}.json").write_text(text)
+        """Writes ``<name>.json``, whole or not at all."""
+        path = self.path / f"{name}.json"
+        # Replaced in one go: what a run killed meanwhile leaves must be readable.
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        new.replace(path)
 
     def read(self, name: str) -> Any | None:
         """What ``<name>.json`` holds; None if it is not there."""

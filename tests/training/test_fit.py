@@ -1,6 +1,7 @@
 """The loop: it learns, resumes bit for bit, compiles once per shape, and refuses NaN."""
 
 import functools
+import time
 
 import chex
 import jax
@@ -130,6 +131,22 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, stop):
     assert [r for r in parts_log if r["step"] == last] == [
         r for r in whole_log if r["step"] == last
     ]
+
+
+def test_a_deadline_stops_with_a_checkpoint_and_the_next_call_goes_on(tmp_path):
+    whole = Setup().fit()
+    total, done = 3 * len(Setup().batches), []
+    while not done or done[-1] < total:
+        setup, checkpoints = Setup(), training.Checkpoints(tmp_path / "parts")
+        state = checkpoints.restore(setup.state) if checkpoints.steps else None
+        state = setup.fit(state, checkpoints=checkpoints, deadline=time.monotonic())
+        assert checkpoints.steps[-1] == int(state.step)
+        done.append(int(state.step))
+        if len(done) == 2:  # enough of single steps
+            state = setup.fit(state, checkpoints=checkpoints, deadline=time.monotonic() + 600)
+            done.append(int(state.step))
+    assert done == [1, 2, total]
+    chex.assert_trees_all_equal(whole, state)
 
 
 class Kill(Exception):

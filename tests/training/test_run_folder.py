@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -74,3 +75,18 @@ def test_progress_without_a_terminal(capsys):
         show(1, 2, {})
         show(2, 2, {"loss": 0.5, "other": 1.0})
     assert "title: step 2 of 2  loss 0.50" in capsys.readouterr().out
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    run = training.RunFolder(tmp_path)
+    run.write("test", {"mae": 1.0})
+
+    def killed(self, _text):
+        self.write_bytes(b'{"mae": ')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.write("test", {"mae": 2.0})
+    assert run.read("test") == {"mae": 1.0}
