@@ -3,6 +3,16 @@
 import optax
 
 
+def warmup_cosine(highest_rate: float, steps: int, warmup: int) -> optax.Schedule:
+    """The rate of `adam`."""
+    return optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else highest_rate,
+        highest_rate,
+        warmup_steps=warmup,
+        decay_steps=max(steps, warmup + 1),
+    )
+
+
 def adam(
     highest_rate: float,
     steps: int,
@@ -22,12 +32,7 @@ def adam(
         weight_decay: of AdamW, per rate.
         betas: decay of the moments.
     """
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else highest_rate,
-        highest_rate,
-        warmup_steps=warmup,
-        decay_steps=max(steps, warmup + 1),
-    )
+    schedule = warmup_cosine(highest_rate, steps, warmup)
     parts = [] if clip is None else [optax.clip_by_global_norm(clip)]
     if weight_decay:
         parts.append(optax.adamw(schedule, *betas, weight_decay=weight_decay))

@@ -7,7 +7,7 @@ import optax
 from flax import nnx
 
 import lie_jax as lj
-from experiments.optimizer import adam
+from experiments.optimizer import adam, warmup_cosine
 from experiments.qm9.recipe import Recipe
 from lie_jax.data import qm9
 from lie_jax.groups import Group
@@ -25,8 +25,7 @@ DIRECTIONS = 3
 def build_model(recipe: Recipe) -> lj.LieTransformer | lj.LieConv:
     """The network of a recipe, with one output for each target.
 
-    Where a property has a pooling of its own, or noise is to be told, outputs are those of
-    atoms and pooled by `experiments.qm9.readout`.
+    Where it is not pooled inside (see `is_pooled_inside`), outputs are those of atoms.
     """
     options: dict[str, Any] = {
         "in_channels": qm9.CHANNELS,
@@ -91,13 +90,8 @@ def build_optimizer(recipe: Recipe, steps: int) -> optax.GradientTransformation:
             )
         )  # fmt: skip
         return optax.chain(*parts)
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0 if recipe.warmup else recipe.learning_rate,
-        recipe.learning_rate,
-        warmup_steps=recipe.warmup,
-        decay_steps=max(steps, recipe.warmup + 1),
-    )
     muon = optax.contrib.muon(
-        schedule, adam_b1=betas[0], adam_b2=betas[1], consistent_rms=0.2, weight_decay=0.0
-    )
+        warmup_cosine(recipe.learning_rate, steps, recipe.warmup),
+        adam_b1=betas[0], adam_b2=betas[1], consistent_rms=0.2, weight_decay=0.0,
+    )  # fmt: skip
     return optax.chain(*parts, muon)

@@ -160,9 +160,8 @@ class Run:
             # A shift of the whole molecule is not to be seen: it is taken out.
             shift -= masking.masked_mean(shift, points.mask[..., None], axis=1)[:, None]
             real = (points.mask & present[:, None])[..., None]
-            loss += recipe.noise_weight * jnp.mean(
-                jnp.sum(jnp.where(real, jnp.square(told - shift), 0)) / jnp.sum(real)
-            )
+            squares = jnp.sum(jnp.where(real, jnp.square(told - shift), 0))
+            loss += recipe.noise_weight * squares / jnp.sum(real)
         return loss, model_state
 
     def weights(self, state: training.TrainState) -> Any:
@@ -209,14 +208,14 @@ class Run:
     def train(
         self,
         *,
-        checkpoint_every: int = 500,
+        checkpoint_every: int | None = 500,
         stop_after: int | None = None,
         deadline: float | None = None,
     ) -> bool:
         """Trains from the last checkpoint, or from the start; gives whether the end is reached.
 
         Args:
-            checkpoint_every: steps.
+            checkpoint_every: steps; on an accelerator only ends of epochs count.
             stop_after, deadline: see `lie_jax.training.fit`.
         """
         task, recipe = self.task, self.task.recipe
@@ -224,12 +223,11 @@ class Run:
         data = task.arrays("train", "validation")
         offset = len(task.rows["train"])
         validation = task.batches("validation", start=offset)
-        scale = task.scaling[1]
+        targets, scale = np.asarray(data.targets), task.scaling[1]
 
         def evaluate(state):
             rows, y, _ = self.predict(state, data, validation)
-            wanted = np.asarray(data.targets)[rows]
-            errors = np.asarray(training.mean_absolute_error(y, wanted)) * scale
+            errors = np.asarray(training.mean_absolute_error(y, targets[rows])) * scale
             if len(errors) == 1:
                 return {"validation_mae": float(errors[0])}
             # Several units: the mean in standard deviations, then each in its own.
@@ -238,6 +236,10 @@ class Run:
             }
             return {"validation_mae": float(np.mean(errors / scale)), **each}
 
+        log_every = 50
+        if jax.default_backend() != "cpu":
+            # An epoch takes seconds there: within one, nothing is asked of the host.
+            log_every, checkpoint_every = len(self.batches), None
         unit = task.properties[0].unit if len(recipe.targets) == 1 else "of the deviation"
         columns = {
             "loss": "loss {:.3f}",
@@ -255,6 +257,7 @@ class Run:
                 evaluate=evaluate,
                 evaluate_every=recipe.evaluate_every,
                 log=self.folder.log,
+                log_every=log_every,
                 checkpoints=checkpoints,
                 checkpoint_every=checkpoint_every,
                 progress=progress,

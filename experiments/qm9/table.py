@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tyro
@@ -23,10 +23,8 @@ class Choice:
 
     root: tuple[Path, ...] = (Path("runs/qm9-study"),)
     """Folders of studies, or of single runs."""
-    format: Literal["markdown", "json"] = "markdown"
-    """Of the table."""
     json: bool = False
-    """The same as --format json."""
+    """As JSON, instead of Markdown."""
 
 
 def table(arguments: list[str]) -> None:
@@ -35,7 +33,7 @@ def table(arguments: list[str]) -> None:
         Choice, args=arguments, prog="python -m experiments table qm9", description=__doc__
     )
     content = collect(choice.root)
-    if choice.json or choice.format == "json":
+    if choice.json:
         print(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         print(as_markdown(content))

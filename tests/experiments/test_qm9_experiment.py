@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from experiments.qm9.baselines import mean_error, ridge, ridge_error
 from experiments.qm9.recipe import Recipe
 from experiments.qm9.recipes import PRESETS
 from experiments.qm9.run import Run, Task
+from experiments.qm9.study import SMALL, RowName
 from lie_jax.data import qm9
 
 TINY = [
@@ -253,6 +255,29 @@ def test_study_stops_goes_on_and_makes_the_table(here, capsys):
     before = (folder / "test.json").stat().st_mtime_ns
     assert main(command) == 0
     assert (folder / "test.json").stat().st_mtime_ns == before
+
+
+def test_rows_of_the_study_are_the_presets():
+    assert set(get_args(RowName)) == set(PRESETS)
+
+
+def test_ablations_make_their_table(here, monkeypatch, capsys):
+    few = {"train_size": 64, "validation_size": 30, "epochs": 1, "layers": 1}
+    monkeypatch.setattr("experiments.qm9.ablations.SMALL", SMALL | few)
+    monkeypatch.setattr("experiments.qm9.ablations.SMALL_WIDTH", {"lietransformer": 8})
+    assert main(["ablate", "qm9", "--only", "T3, 8 rotations in tests"]) == 0
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("| T3, 8")]
+    (run,) = (here / "runs" / "qm9-ablations").iterdir()
+    result = json.loads((run / "test.json").read_text())
+    assert result["test_samples"] == 8
+    assert result["spread"][0] > 0
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1] == "homo (meV)"
+    assert cells[3] == f"{result['errors'][0]['mae']:.4g}"
+    assert cells[4] == f"{result['spread'][0]:.3g}"
+    with pytest.raises(SystemExit):
+        main(["ablate", "qm9", "--only", "luck"])
+    assert "only must name some of" in capsys.readouterr().err
 
 
 def test_a_piece_on_an_accelerator_travels(here, capsys):

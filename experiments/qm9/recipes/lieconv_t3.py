@@ -9,6 +9,8 @@ Parameters: 21,315,553.
 Command: python -m experiments train qm9 --preset lieconv-T3-aug --target homo
 """
 
+import dataclasses
+
 from experiments.qm9.recipe import Recipe
 from experiments.qm9.recipes.row import Row, scores
 
@@ -25,10 +27,7 @@ PLAIN = Row(
     scores(0.125, 60, 36, 32, 0.057, 0.046, 35, 37, 1.54, 36, 35, 3.62),
 )  # fmt: skip
 AUGMENTED = Row(
-    Recipe(
-        preset="lieconv-T3-aug", target="homo", model="lieconv", width=1536, augment="SO3",
-        learning_rate=3e-3, batch_size=75, warmup=WARMUP,
-    ),
+    dataclasses.replace(PLAIN.recipe, preset="lieconv-T3-aug", augment="SO3"),
     CITATION,
     scores(0.084, 49, 30, 25, 0.032, 0.038, 22, 24, 0.800, 19, 19, 2.28),
 )  # fmt: skip
