@@ -4,6 +4,7 @@ Published: Hutchinson et al., LieTransformer: Equivariant self-attention for Lie
 2021), table 2, Cormorant split: HOMO 33 meV, with rotations 33; U0 26 and 25 meV (all twelve
 below). Recipe as for the translations.
 Parameters: 10,021,169.
+Cost: 103 molecules/s on 2 cores (accelerator qm9, 3 steps), 5.6 days a property.
 Command: python -m experiments train qm9 --preset lietransformer-SE3 --target homo
 """
 

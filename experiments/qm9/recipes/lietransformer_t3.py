@@ -5,6 +5,7 @@ Published: Hutchinson et al., LieTransformer: Equivariant self-attention for Lie
 below). Recipe: L1 loss of the standardised property, Adam, cosine, 500 epochs, batch 100. Betas
 are those of the published script; the rate is ours, the paper's is not known.
 Parameters: 10,018,865.
+Cost: 76 molecules/s on 2 cores (accelerator qm9, 3 steps), 7.6 days a property.
 Command: python -m experiments train qm9 --preset lietransformer-T3-aug --target homo
 """
 
