@@ -58,6 +58,12 @@ def machinery(nan_at=None):
     return apply, params, model_state, optimizer, step
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_machinery():
+    """A worker may come back to this module, whose programs are forgotten when it leaves."""
+    machinery.cache_clear()
+
+
 class Setup:
     """A small SE(3) transformer with batch norm: everything that a resume could forget."""
 
