@@ -126,7 +126,7 @@ class Run:
         )
         self.key = jax.random.key(recipe.seed)
         # Whole stretches of an epoch are one call, without work of the host in between.
-        self.step = training.make_train_scan(self._loss, optimizer, ema_decay=recipe.ema_decay)
+        self.step = training.make_train_scan(self.loss, optimizer, ema_decay=recipe.ema_decay)
         self.parameters = sum(x.size for x in jax.tree.leaves(params))
 
     def _outputs(self, y, points: lj.PointSet):
@@ -141,7 +141,8 @@ class Run:
         is_sum = jnp.asarray([pooling == "sum" for pooling in poolings(recipe)])
         return mean * jnp.where(is_sum, size, 1), y[..., t:] if recipe.noise else None
 
-    def _loss(self, params, model_state, data, batch: Batch, key):
+    def loss(self, params, model_state, data, batch: Batch, key):
+        """That of a batch, and the batch statistics, see `lie_jax.training.make_train_step`."""
         recipe = self.task.recipe
         points, targets = qm9.gather(data, batch)
         motion_key, lift_key = jax.random.split(key)

@@ -109,7 +109,8 @@ def make_train_scan(
     How many is no part of the program, so that one program serves whole epochs and what is
     left of one after an interruption, and every update is the same in each, bit for bit.
     The host is asked for nothing between two updates. On QM9 (T3, width 128, 4 layers, batches of
-    64 in 3 sizes) 2 quiet cores took 1.16 times as many molecules a second as one call a step.
+    64 in 3 sizes) 2 quiet cores took 1.10 times as many molecules a second as with one call a step
+    (``python -m benchmarks.epoch``).
 
     Args:
         loss_fn: see `LossFn`.
