@@ -46,13 +46,14 @@ class PointSet:
 
     def __post_init__(self):
         coords, values, mask = self.coords, self.values, self.mask
-        # Transformations rebuild pytrees with placeholders that have no shape: let them pass.
-        if not all(hasattr(x, "shape") and hasattr(x, "dtype") for x in (coords, values)):
+        # Transformations rebuild pytrees with placeholders that have no shape, and `jax.jit`'s
+        # ``lower`` with ones that have nothing else: let them pass.
+        if not all(hasattr(x, "ndim") and hasattr(x, "dtype") for x in (coords, values)):
             return
         if mask is None:
             mask = jnp.ones(coords.shape[:-1], bool)
             object.__setattr__(self, "mask", mask)
-        if not hasattr(mask, "dtype"):
+        if not hasattr(mask, "ndim"):
             return
         check_mask("PointSet", mask)
         for name, x in (("coords", coords), ("values", values)):

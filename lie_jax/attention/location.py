@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from lie_jax import native
+from lie_jax.attention.activations import ACTIVATIONS, swish
 from lie_jax.typing import Array, Float
 
 Activation = Callable[[Array], Array]
@@ -61,6 +63,34 @@ def per_head_mlp(
     return jax.lax.map(jax.checkpoint(one_head), mapped)
 
 
+def _swish_scores(features: Array, *layers: Array) -> tuple[Array]:
+    """Scores (h, p) of three layers with swish: weights and biases, layer by layer."""
+    scores = per_head_mlp(features, layers[::2], layers[1::2], swish, shared=True)
+    return (scores[:, 0],)
+
+
+_fast_scores = native.Accelerated(_swish_scores, native.Scores())
+
+
+def pair_scores(
+    features: Float[Array, "f p"],
+    weights: Sequence[Float[Array, "h _i _o"]],
+    biases: Sequence[Float[Array, "h _o"]],
+    activation: str,
+) -> Float[Array, "h p"]:
+    """The location MLP of every head at every pair; by machine code where there is any.
+
+    Args:
+        features: of the pairs, the same for all heads.
+        weights, biases: of every layer; the last has one output.
+        activation: see `lie_jax.attention.activations`.
+    """
+    if native.has_code(features, weights, activation):
+        layers = [x for layer in zip(weights, biases, strict=True) for x in layer]
+        return _fast_scores(features, *layers)[0]
+    return per_head_mlp(features, weights, biases, ACTIVATIONS[activation], shared=True)[:, 0]
+
+
 def pairs_last(features: Float[Array, "*b q k f"]) -> Float[Array, "f p"]:
     """All pairs of all clouds on one last axis."""
     return jnp.moveaxis(features, -1, 0).reshape(features.shape[-1], -1)
@@ -70,7 +100,7 @@ def location_mlp(
     features: Float[Array, "*b q k f"],
     weights: Sequence[Float[Array, "h _i _o"]],
     biases: Sequence[Float[Array, "h _o"]],
-    activation: Activation,
+    activation: str,
 ) -> Float[Array, "*b h q k"]:
     """The location MLP of every head at every pair: scores (\\*b, h, q, k).
 
@@ -82,8 +112,8 @@ def location_mlp(
             f"location_mlp: weights must lead from {features.shape[-1]} features to 1 score, "
             f"got layers {[w.shape for w in weights]}"
         )
-    scores = per_head_mlp(pairs_last(features), weights, biases, activation, shared=True)
-    return heads_inside(scores[:, 0], features.shape[:-1])
+    scores = pair_scores(pairs_last(features), weights, biases, activation)
+    return heads_inside(scores, features.shape[:-1])
 
 
 def heads_inside(scores: Float[Array, "h p"], shape: tuple[int, ...]) -> Array:

@@ -1,0 +1,97 @@
+"""Compiling the C++ beside this file for this machine, once."""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import jax
+
+_SOURCE = Path(__file__).with_name("location.cc")
+# -march=native: the file is never carried to another machine, its name holds the processor.
+# Without errno and traps a comparison or a root is one instruction; NaN stays NaN.
+_FLAGS = "-O3 -march=native -std=c++17 -fPIC -shared -fno-math-errno -fno-trapping-math".split()
+_TIMEOUT = 120.0
+
+_log = logging.getLogger(__name__)
+
+
+def status(hidden: int = 16) -> str:
+    """``"compiled: <file>"``, or ``"not used: <why>"``.
+
+    Args:
+        hidden: hidden features of a location MLP; each number has a library of its own.
+    """
+    found = _library(hidden)
+    return f"not used: {found}" if isinstance(found, str) else f"compiled: {found._name}"
+
+
+def library(hidden: int) -> ctypes.CDLL | None:
+    """The library for so many hidden features, compiled if it is not there yet; None without."""
+    found = _library(hidden)
+    return None if isinstance(found, str) else found
+
+
+@functools.cache
+def _library(hidden: int) -> ctypes.CDLL | str:
+    """The library, or why there is none."""
+    if os.environ.get("LIE_JAX_NATIVE", "1") == "0":
+        return "the environment says LIE_JAX_NATIVE=0"
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        return "no C++ compiler (g++, clang++ or the environment's CXX)"
+    path = _folder() / f"location-{hidden}-{_fingerprint(compiler)}.so"
+    try:
+        if not path.is_file():
+            _compile(compiler, hidden, path)
+        found = ctypes.CDLL(str(path))
+        target = f"lie_jax_location_{hidden}"
+        capsule = jax.ffi.pycapsule(found.lie_jax_location)
+        jax.ffi.register_ffi_target(target, capsule, platform="cpu")
+    except subprocess.CalledProcessError as error:
+        why = f"{compiler} failed: {(error.stderr or '').strip()[:500]}"
+    except Exception as error:  # whatever goes wrong here must not stop a computation
+        why = f"{type(error).__name__}: {error}"
+    else:
+        return found
+    _log.warning("lie_jax.native: location MLPs run in XLA alone: %s", why)
+    return why
+
+
+def _compile(compiler: str, hidden: int, path: Path) -> None:
+    _log.info("lie_jax.native: compiling %s for this machine, once", path.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed at the end: another process sees the whole file or none.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        include = ["-isystem", jax.ffi.include_dir(), f"-DHIDDEN={hidden}"]
+        subprocess.run(
+            [*compiler.split(), *_FLAGS, *include, str(_SOURCE), "-o", str(made)],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+        )
+        made.replace(path)
+
+
+def _folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "lie_jax" / "native"
+
+
+def _fingerprint(compiler: str) -> str:
+    """Changes with the source, the way it is compiled, jaxlib's interface and the processor."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.is_file() else [platform.processor()]
+    first = [x for x in lines if x.startswith(("model name", "flags", "Features"))][:2]
+    parts = (compiler, *_FLAGS, jax.lib.__version__, platform.machine(), *(first or lines[:1]))
+    digest = hashlib.sha256(_SOURCE.read_bytes())
+    digest.update("\0".join(parts).encode())
+    return digest.hexdigest()[:16]
