@@ -85,7 +85,7 @@ def pair_scores(
         weights, biases: of every layer; the last has one output.
         activation: see `lie_jax.attention.activations`.
     """
-    if native.has_code(features, weights, activation):
+    if native.has_code(weights, activation, features.dtype):
         layers = [x for layer in zip(weights, biases, strict=True) for x in layer]
         return _fast_scores(features, *layers)[0]
     return per_head_mlp(features, weights, biases, ACTIVATIONS[activation], shared=True)[:, 0]

@@ -89,7 +89,10 @@ def _blockwise(
     flat = _one_batch_axis(len(batch))
     queries, keys, values = jax.tree.map(flat, (queries, keys, values))
     pairs = jax.tree.map(flat, pairs)
-    terms = score_terms(config, weights, queries, keys, pairs, values.dtype)
+    is_whole = implementation != "pallas"
+    terms = score_terms(
+        config, weights, queries, keys, pairs, values.dtype, whole_location=is_whole
+    )
     values = jnp.moveaxis(values, -2, 0)  # (h, b, m, o)
     if implementation == "pallas":
         # Imported here: importing Pallas takes longer than all the rest of the library.

@@ -33,7 +33,13 @@ class Form(Protocol):
         ...
 
 
-def assemble(terms: ScoreTerms, form: Form, content: Any | None, features: Any | None) -> Any:
+def assemble(
+    terms: ScoreTerms,
+    form: Form,
+    content: Any | None,
+    features: Any | None,
+    location: Any | None = None,
+) -> Any:
     """The scores of a tile's pairs.
 
     Args:
@@ -41,8 +47,8 @@ def assemble(terms: ScoreTerms, form: Form, content: Any | None, features: Any |
         form: how the tile does arithmetic.
         content: the dot products of queries and keys; None where there are none.
         features: the embedded pair elements; None where no term needs them.
+        location: the scores of ``terms.location_mlp``, where that is there.
     """
-    location = None
     if terms.seen is not None:
         content = _sum(content, form.weigh(terms.seen, features))
     if terms.content is not None:

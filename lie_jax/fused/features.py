@@ -36,13 +36,18 @@ class Embedding:
         return embed_pairs(self.group, pair, self.embedding, self.norm_bound)
 
     def on_tile(
-        self, queries: Float[Array, "b q g"], keys: Float[Array, "b #q k g"]
-    ) -> Float[Array, "b q k f"]:
-        """Features of all pairs of a tile, filled up with zeros to a multiple of four.
+        self,
+        queries: Float[Array, "b q g"],
+        keys: Float[Array, "b #q k g"],
+        *,
+        features_first: bool = False,
+    ) -> Array:
+        """Features of all pairs of a tile: (f, b, q, k) if first, else (b, q, k, f).
 
         Component by component: what depends on the query alone (its inverse) is computed once
-        per query, and the pairs fill the vector lanes. Filled up, because a CPU takes longer for
-        the product of the pairs with the first layer if they have six features than if eight.
+        per query, and the pairs fill the vector lanes. The last axis is filled up with zeros to
+        a multiple of four, because a CPU takes longer for the product of the pairs with the
+        first layer if they have six features than if eight.
         """
         size = queries.shape[-1]
         try:
@@ -52,11 +57,15 @@ class Embedding:
             per_key = jax.vmap(jax.vmap(self, (None, 0)), (0, None if keys.shape[1] == 1 else 0))
             keys = keys[:, 0] if keys.shape[1] == 1 else keys
             features = jax.vmap(per_key)(queries, keys)
+            if features_first:
+                return jnp.moveaxis(features, -1, 0)
             missing = -features.shape[-1] % 4
             return jnp.pad(features, [(0, 0)] * 3 + [(0, missing)])
         query = [queries[:, :, None, i] for i in range(size)]
         key = [keys[..., i] for i in range(size)]
         shape = (*queries.shape[:2], keys.shape[-2])
         columns = broadcast_components(on_pairs(query, key), shape)
+        if features_first:
+            return jnp.stack(columns)
         zeros = [jnp.zeros_like(columns[0])] * (-len(columns) % 4)
         return jnp.stack([*columns, *zeros], axis=-1)

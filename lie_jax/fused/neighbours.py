@@ -64,7 +64,9 @@ def neighbour_attention(
     if terms.needs_features:
         elements = pairs.elements.reshape(points, -1)
         per_query["elements"] = chunks(elements)
-    embed = Embedding.of(pairs)
+    on_tile = functools.partial(
+        Embedding.of(pairs).on_tile, features_first=bool(terms.location_mlp)
+    )
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def tile(query, gathered, features, mask, parameters):
@@ -83,7 +85,7 @@ def neighbour_attention(
         features = None
         if elements is not None:
             features = jax.lax.map(
-                jax.checkpoint(lambda xs: embed.on_tile(*xs), prevent_cse=False),
+                jax.checkpoint(lambda xs: on_tile(*xs), prevent_cse=False),
                 (xs["elements"], elements[xs["index"]]),
             )
         gathered = jnp.moveaxis(key_rows[xs["index"]], -2, 0)

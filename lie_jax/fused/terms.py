@@ -15,6 +15,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from lie_jax import native
 from lie_jax.attention.activations import ACTIVATIONS
 from lie_jax.attention.config import AttentionConfig
 from lie_jax.attention.scores import ScoreWeights
@@ -67,6 +68,8 @@ class ScoreTerms:
         query, key: (h, b, m, c) and (h, b, c, m), whose dot product is part of the content.
         seen: (h, b, m, f), coefficients that a query gives the pair's features (content).
         content: the rest of the content score, one output.
+        location_mlp: all layers of the location MLP, where machine code takes it whole; then
+            there is no ``location``, and pairs' features have their first axis first.
         location: input of the location MLP's first activation, or the location score itself.
         location_layers: later layers of the location MLP.
         combine: input of the combining MLP's first activation, less the two scores.
@@ -81,6 +84,7 @@ class ScoreTerms:
     key: Float[Array, "h b c m"] | None = None
     seen: Float[Array, "h b m f"] | None = None
     content: Affine | None = None
+    location_mlp: Layers = ()
     location: Affine | None = None
     location_layers: Layers = ()
     combine: Affine | None = None
@@ -95,7 +99,9 @@ class ScoreTerms:
     def needs_features(self) -> bool:
         """Whether a tile must embed the pairs' group elements."""
         parts = (self.content, self.location, self.combine)
-        return self.seen is not None or any(p is not None and p.features is not None for p in parts)
+        if self.seen is not None or self.location_mlp:
+            return True
+        return any(p is not None and p.features is not None for p in parts)
 
     def activate(self, x: Array) -> Array:
         """The activation of the MLPs."""
@@ -109,6 +115,8 @@ def score_terms(
     keys: Float[Array, "b m h c"] | None,
     pairs: LazyPairs,
     dtype,
+    *,
+    whole_location: bool = False,
 ) -> ScoreTerms:
     """The terms of a layer's scores; work and memory linear in the number of points.
 
@@ -117,6 +125,7 @@ def score_terms(
         queries, keys: projected features, one batch axis; None without content scores.
         pairs: the lifted points, one batch axis.
         dtype: to compute scores in.
+        whole_location: leave the location MLP in one piece where machine code takes it.
     """
     locate = _Locate(pairs, dtype)
     terms = ScoreTerms(activation=config.activation, combination=config.combination)
@@ -133,7 +142,11 @@ def score_terms(
         assert keys is not None
         terms = _dot_product(config, weights, queries, keys, locate, terms)
 
-    if config.location == "mlp":
+    if whole_location and _is_native(config, weights, pairs):
+        assert weights.location_mlp is not None
+        layers = tuple(zip(*weights.location_mlp, strict=True))
+        terms = dataclasses.replace(terms, location_mlp=layers)
+    elif config.location == "mlp":
         assert weights.location_mlp is not None
         first, *rest = zip(*weights.location_mlp, strict=True)
         terms = dataclasses.replace(
@@ -166,6 +179,16 @@ def score_terms(
         combine_location=of_location[:, 0] if config.location == "mlp" else None,
         combine_layers=tuple(rest),
     )
+
+
+def _is_native(config: AttentionConfig, weights: ScoreWeights, pairs: LazyPairs) -> bool:
+    """Whether machine code takes the location MLP: no other term needs the pairs' features."""
+    if config.location != "mlp" or config.content == "relative_position":
+        return False
+    if config.combination == "mlp" or pairs.group.orbit_dim:
+        return False
+    assert weights.location_mlp is not None
+    return native.has_code(weights.location_mlp[0], config.activation, pairs.elements.dtype)
 
 
 class _Locate:

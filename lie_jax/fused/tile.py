@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from lie_jax.attention.location import pair_scores
 from lie_jax.fused.assemble import assemble
 from lie_jax.fused.products import times, times_transposed
 from lie_jax.fused.terms import Affine, ScoreTerms
@@ -21,20 +22,30 @@ from lie_jax.typing import Array, Float
 Tree = TypeVar("Tree")
 
 
-def tile_scores(
-    terms: ScoreTerms, features: Float[Array, "b q k f"] | None
-) -> Float[Array, "b q k"]:
+def tile_scores(terms: ScoreTerms, features: Float[Array, "..."] | None) -> Float[Array, "b q k"]:
     """The scores of a tile's pairs.
 
     Args:
         terms: of one head (no head axis), cut to the tile.
-        features: the embedded pair elements; None where no term needs them.
+        features: the embedded pair elements, (b, q, k, f); None where no term needs them. Where
+            ``terms.location_mlp`` is there, (f, b, q, k).
     """
     content = None
     if terms.query is not None:
         assert terms.key is not None
         content = _dot(terms.query, terms.key)
+    if terms.location_mlp:
+        assert features is not None
+        return assemble(terms, Arrays(), content, None, _location_scores(terms, features))
     return assemble(terms, Arrays(), content, features)
+
+
+def _location_scores(terms: ScoreTerms, features: Float[Array, "f b q k"]) -> Float[Array, "b q k"]:
+    """The whole location MLP of one head."""
+    weights, biases = zip(*terms.location_mlp, strict=True)
+    flat = features.reshape(features.shape[0], -1)
+    one_head = ([x[None] for x in weights], [x[None] for x in biases])
+    return pair_scores(flat, *one_head, terms.activation).reshape(features.shape[1:])
 
 
 def mix(weights: Float[Array, "b q k"], values: Float[Array, "b #q o k"]) -> Array:

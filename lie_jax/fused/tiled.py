@@ -285,10 +285,11 @@ def _scores(static: _Static, query, key, parameters, features) -> Float[Array, "
     return score.astype(jnp.promote_types(score.dtype, jnp.float32))
 
 
-def _features(static: _Static, query, key) -> Float[Array, "b q k f"] | None:
+def _features(static: _Static, query, key) -> Array | None:
     if "elements" not in query:
         return None
-    return static.pairs.on_tile(query["elements"], key["elements"][:, None])
+    first = bool(static.structure.location_mlp)
+    return static.pairs.on_tile(query["elements"], key["elements"][:, None], features_first=first)
 
 
 def _unnormalised(static: _Static, score: Array, real: Array) -> Array:

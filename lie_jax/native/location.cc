@@ -45,28 +45,32 @@ INLINE float Sum(V x) {
   return total;
 }
 
-INLINE V Reciprocal(V x) {
-#ifdef __AVX512F__
-  V r = (V)_mm512_rcp14_ps((__m512)x);  // to 14 bits; a step of Newton's doubles them
-  return r * (2.0f - x * r);
-#else
-  return 1.0f / x;
-#endif
-}
-
-// 1 / (1 + exp(-x)), as in lie_jax/attention/activations.py. Comparisons let NaN pass.
-INLINE V Logistic(V x) {
-  V t = x * -1.4426950408889634f;
-  t = t < -126.0f ? Splat(-126.0f) : t;
-  t = t > 126.0f ? Splat(126.0f) : t;
-  V shifted = t + 12582912.0f;  // 1.5 * 2^23: the nearest integer in the last bits
-  V f = t - (shifted - 12582912.0f);
-  VI whole = (VI)shifted - 0x4B400000;
+// 2^f for |f| <= 1/2, as in lie_jax/attention/activations.py.
+INLINE V Mantissa(V f) {
   V low = 1.0000000716548711f + 0.6931469670643267f * f;
   V middle = 0.24022119722913893f + 0.055507132737604374f * f;
   V high = 0.009675541384713271f + 0.001327647204906933f * f;
-  V mantissa = low + f * f * (middle + f * f * high);
-  return Reciprocal(1.0f + mantissa * (V)((whole + 127) << 23));
+  return low + f * f * (middle + f * f * high);
+}
+
+// 1 / (1 + exp(-x)). NaN passes; 2^126, the most that exp is here, has a normal inverse.
+INLINE V Logistic(V x) {
+  V t = x * -1.4426950408889634f;
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  t = (V)_mm512_min_ps(_mm512_set1_ps(126.0f), (__m512)t);  // of a NaN, its second argument
+  V f = (V)_mm512_reduce_ps((__m512)t, 0);                   // t less the nearest integer,
+  V power = (V)_mm512_scalef_ps((__m512)Mantissa(f), (__m512)(t - f));  // which is t - f
+  V sum = 1.0f + power;
+  V inverse = (V)_mm512_rcp14_ps((__m512)sum);  // to 14 bits; a step of Newton's doubles them
+  return inverse * (2.0f - sum * inverse);
+#else
+  t = t < -126.0f ? Splat(-126.0f) : t;
+  t = t > 126.0f ? Splat(126.0f) : t;
+  V shifted = t + 12582912.0f;  // 1.5 * 2^23: the nearest integer in the last bits
+  VI whole = (VI)shifted - 0x4B400000;
+  V f = t - (shifted - 12582912.0f);
+  return 1.0f / (1.0f + Mantissa(f) * (V)((whole + 127) << 23));
+#endif
 }
 
 struct Weights {

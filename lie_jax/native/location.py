@@ -32,17 +32,17 @@ class _Kind(enum.IntEnum):
     TANGENT_OF_PULL_ALL = 7
 
 
-def has_code(features: jax.ShapeDtypeStruct | Array, weights: Sequence, activation: str) -> bool:
-    """Whether the machine code takes these; compiles it if so.
+def has_code(weights: Sequence, activation: str, dtype: jax.typing.DTypeLike) -> bool:
+    """Whether the machine code takes such a location MLP; compiles it if so.
 
     Args:
-        features: (f, p).
         weights: of each layer, (h, in, out).
         activation: name of the activation.
+        dtype: of the pairs' features.
     """
     if len(weights) != 3 or activation != "swish" or jax.default_backend() != "cpu":
         return False
-    if any(x.dtype != jnp.float32 for x in (features, *weights)):
+    if any(x != jnp.float32 for x in (dtype, *(weight.dtype for weight in weights))):
         return False
     _, inputs, hidden = weights[0].shape
     sizes = [x.shape[1:] for x in weights[1:]]
