@@ -22,6 +22,7 @@ class Molecules:
         batches: size-grouped batches that one of our rounds goes through.
         reference_steps: steps of one of the reference's rounds (each padded to 29 atoms).
         buckets: padded sizes of the size-grouped batches.
+        rounded: what our dense layers multiply is rounded to bfloat16.
     """
 
     examples: ClassVar = "molecules"
@@ -35,6 +36,7 @@ class Molecules:
     batches: int = 40
     reference_steps: int = 16
     buckets: int = 6
+    rounded: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +118,9 @@ CASES: dict[str, Case] = {
     "t3-128": Molecules("T3", width=128, layers=4, batch=64),
     "t3-512": Molecules("T3", width=512, batch=32, batches=32, reference_steps=10),
     "se3-2": Molecules("SE3", width=512, batch=8, lifts=2, batches=48, reference_steps=12),
+    "se3-2-bf16": Molecules(
+        "SE3", width=512, batch=8, lifts=2, batches=48, reference_steps=12, rounded=True
+    ),
     "lieconv-t3": Convolutions(width=1536),
     "springs-t2": Springs("T2", width=160, layers=5),
     "springs-se2": Springs("SE2", width=80, layers=3, lifts=2),

@@ -30,6 +30,7 @@ def build(case: Molecules | Convolutions) -> lj.LieTransformer | lj.LieConv:
         heads=case.heads,
         lift_samples=case.lifts,
         attention=lj.AttentionConfig(location_hidden=case.location_hidden, normalisation="mean"),
+        matmul_dtype=jnp.bfloat16 if case.rounded else None,
     )
     return lj.LieTransformer(config, group=GROUPS[case.group], rngs=nnx.Rngs(0))
 

@@ -14,6 +14,7 @@ from lie_jax import geometry as geometry
 from lie_jax import groups as groups
 from lie_jax import interop as interop
 from lie_jax import models as models
+from lie_jax import native as native
 from lie_jax import nn as nn
 from lie_jax.geometry import lift as lift
 from lie_jax.models import MLP as MLP

@@ -48,6 +48,8 @@ def test_points_are_pytrees():
     out = jax.vmap(lambda p: p)(points)
     assert isinstance(out, lj.PointSet)
     jax.tree.map(lambda _: None, points)  # placeholders must pass
+    compiled = jax.jit(lambda p: p.coords).lower(points).compile()  # other placeholders
+    np.testing.assert_array_equal(compiled(points), X)
 
 
 def test_masked_reductions():

@@ -39,7 +39,7 @@ def build_model(recipe: Recipe) -> lj.LieTransformer | lj.LieConv:
         "neighbours": lj.NeighbourConfig("nearest", count=recipe.neighbours)
         if recipe.neighbours
         else lj.NeighbourConfig(),
-        "dtype": jnp.bfloat16 if recipe.precision == "bfloat16" else None,
+        "matmul_dtype": jnp.bfloat16 if recipe.precision == "bfloat16" else None,
         "param_dtype": jnp.float32,
     }
     rngs, group = nnx.Rngs(recipe.seed), GROUPS[recipe.group]

@@ -86,7 +86,7 @@ class Recipe:
     test_samples: int = 1
     """Random rotations and lifts that test predictions are averaged over."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's products; elements of the group are always float32."""
+    """Of what dense layers multiply; sums, features and group elements are always float32."""
     buckets: int = 5
     """Sizes that molecules are padded to."""
     evaluate_every: int = 5

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax import native
-from lie_jax.attention.activations import ACTIVATIONS, swish
+from lie_jax.attention.activations import swish
 from lie_jax.typing import Array, Float
 
 Activation = Callable[[Array], Array]
@@ -76,19 +76,19 @@ def pair_scores(
     features: Float[Array, "f p"],
     weights: Sequence[Float[Array, "h _i _o"]],
     biases: Sequence[Float[Array, "h _o"]],
-    activation: str,
+    activation: Activation,
 ) -> Float[Array, "h p"]:
     """The location MLP of every head at every pair; by machine code where there is any.
 
     Args:
         features: of the pairs, the same for all heads.
         weights, biases: of every layer; the last has one output.
-        activation: see `lie_jax.attention.activations`.
+        activation: elementwise; machine code knows `lie_jax.attention.activations.swish`.
     """
-    if native.has_code(weights, activation, features.dtype):
+    if activation is swish and native.has_code(weights, features.dtype):
         layers = [x for layer in zip(weights, biases, strict=True) for x in layer]
         return _fast_scores(features, *layers)[0]
-    return per_head_mlp(features, weights, biases, ACTIVATIONS[activation], shared=True)[:, 0]
+    return per_head_mlp(features, weights, biases, activation, shared=True)[:, 0]
 
 
 def pairs_last(features: Float[Array, "*b q k f"]) -> Float[Array, "f p"]:
@@ -100,7 +100,7 @@ def location_mlp(
     features: Float[Array, "*b q k f"],
     weights: Sequence[Float[Array, "h _i _o"]],
     biases: Sequence[Float[Array, "h _o"]],
-    activation: str,
+    activation: Activation,
 ) -> Float[Array, "*b h q k"]:
     """The location MLP of every head at every pair: scores (\\*b, h, q, k).
 

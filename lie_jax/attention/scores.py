@@ -115,5 +115,6 @@ def _location(config, weights: ScoreWeights, features: Array, heads: int) -> Arr
         shape = (*vector.shape[:-4], heads, *vector.shape[-3:])
         return combine.read_out(jnp.broadcast_to(vector, shape), weights.location_readout)
     assert weights.location_mlp is not None
-    score = location.location_mlp(features, *weights.location_mlp, config.activation)
+    activation = ACTIVATIONS[config.activation]
+    score = location.location_mlp(features, *weights.location_mlp, activation)
     return combine.as_features(score) if as_vector else score

@@ -11,6 +11,7 @@ before keys, because in a tile the keys are the vector lanes.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -103,9 +104,10 @@ class ScoreTerms:
             return True
         return any(p is not None and p.features is not None for p in parts)
 
-    def activate(self, x: Array) -> Array:
+    @property
+    def activate(self) -> Callable[[Array], Array]:
         """The activation of the MLPs."""
-        return ACTIVATIONS[self.activation](x)
+        return ACTIVATIONS[self.activation]
 
 
 def score_terms(
@@ -185,10 +187,10 @@ def _is_native(config: AttentionConfig, weights: ScoreWeights, pairs: LazyPairs)
     """Whether machine code takes the location MLP: no other term needs the pairs' features."""
     if config.location != "mlp" or config.content == "relative_position":
         return False
-    if config.combination == "mlp" or pairs.group.orbit_dim:
+    if config.combination == "mlp" or config.activation != "swish" or pairs.group.orbit_dim:
         return False
     assert weights.location_mlp is not None
-    return native.has_code(weights.location_mlp[0], config.activation, pairs.elements.dtype)
+    return native.has_code(weights.location_mlp[0], pairs.elements.dtype)
 
 
 class _Locate:

@@ -45,7 +45,7 @@ def _location_scores(terms: ScoreTerms, features: Float[Array, "f b q k"]) -> Fl
     weights, biases = zip(*terms.location_mlp, strict=True)
     flat = features.reshape(features.shape[0], -1)
     one_head = ([x[None] for x in weights], [x[None] for x in biases])
-    return pair_scores(flat, *one_head, terms.activation).reshape(features.shape[1:])
+    return pair_scores(flat, *one_head, terms.activate).reshape(features.shape[1:])
 
 
 def mix(weights: Float[Array, "b q k"], values: Float[Array, "b #q o k"]) -> Array:

@@ -52,6 +52,7 @@ class LieConvConfig:
         neighbours: see `NeighbourConfig`.
         dtype: dtype to compute in (e.g. ``jnp.bfloat16``); None follows input and parameters.
         param_dtype: dtype of the parameters.
+        matmul_dtype: of the factors of dense layers' products, see `lie_jax.nn.dense`.
 
     Raises:
         ValueError: an unknown option or a size that does not fit.
@@ -75,6 +76,7 @@ class LieConvConfig:
     neighbours: NeighbourConfig = NeighbourConfig()  # noqa: RUF009 (frozen)
     dtype: jax.typing.DTypeLike | None = None
     param_dtype: jax.typing.DTypeLike = jnp.float32
+    matmul_dtype: jax.typing.DTypeLike | None = None
 
     def __post_init__(self):
         where = "LieConvConfig"
@@ -118,7 +120,12 @@ class LieConv(nnx.Module):
         check_group("LieConv", group, config)
         self.config = config
         self.group = group
-        kwargs = {"dtype": config.dtype, "param_dtype": config.param_dtype, "rngs": rngs}
+        kwargs = {
+            "dtype": config.dtype,
+            "param_dtype": config.param_dtype,
+            "matmul_dtype": config.matmul_dtype,
+            "rngs": rngs,
+        }
         self.embedding = linear(config.in_channels, config.width, **kwargs)
         self.blocks = nnx.List(
             [

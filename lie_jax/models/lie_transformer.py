@@ -65,6 +65,9 @@ class LieTransformerConfig:
         implementation: of the attention, see `lie_jax.fused.lie_attention`.
         dtype: dtype to compute in (e.g. ``jnp.bfloat16``); None follows input and parameters.
         param_dtype: dtype of the parameters.
+        matmul_dtype: ``jnp.bfloat16`` rounds what dense layers multiply, forward and backward, and
+            leaves sums, features, norms, group elements and location MLPs as they are; None
+            rounds nothing. See `lie_jax.nn.dense`.
 
     Raises:
         ValueError: an unknown option or a size that does not fit.
@@ -89,6 +92,7 @@ class LieTransformerConfig:
     implementation: Implementation = "auto"
     dtype: jax.typing.DTypeLike | None = None
     param_dtype: jax.typing.DTypeLike = jnp.float32
+    matmul_dtype: jax.typing.DTypeLike | None = None
 
     def __post_init__(self):
         where = "LieTransformerConfig"
@@ -146,7 +150,12 @@ class LieTransformer(nnx.Module):
         check_group("LieTransformer", group, config)
         self.config = config
         self.group = group
-        kwargs = {"dtype": config.dtype, "param_dtype": config.param_dtype, "rngs": rngs}
+        kwargs = {
+            "dtype": config.dtype,
+            "param_dtype": config.param_dtype,
+            "matmul_dtype": config.matmul_dtype,
+            "rngs": rngs,
+        }
         self.embedding = linear(config.in_channels, config.width, **kwargs)
         self.blocks = nnx.List(
             [

@@ -112,7 +112,8 @@ def _fast_tangent(*arguments, function: Accelerated, moved: tuple[int, ...]):
 def _shapes(compute: Callable, *arguments, **parameters):
     structs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arguments]
     found = jax.eval_shape(functools.partial(compute, **parameters), *structs)
-    return [jax.core.ShapedArray(x.shape, x.dtype) for x in found]
+    like = arguments[0].update
+    return [like(shape=x.shape, dtype=x.dtype, weak_type=False) for x in found]
 
 
 def _batched(compute: Callable, arguments, axes, **parameters):

@@ -12,11 +12,15 @@ import tempfile
 from pathlib import Path
 
 import jax
+import jaxlib.version
 
 _SOURCE = Path(__file__).with_name("location.cc")
 # -march=native: the file is never carried to another machine, its name holds the processor.
 # Without errno and traps a comparison or a root is one instruction; NaN stays NaN.
-_FLAGS = "-O3 -march=native -std=c++17 -fPIC -shared -fno-math-errno -fno-trapping-math".split()
+_FLAGS = [
+    *("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared"),
+    *("-fno-math-errno", "-fno-trapping-math"),
+]
 _TIMEOUT = 120.0
 
 _log = logging.getLogger(__name__)
@@ -91,7 +95,13 @@ def _fingerprint(compiler: str) -> str:
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.is_file() else [platform.processor()]
     first = [x for x in lines if x.startswith(("model name", "flags", "Features"))][:2]
-    parts = (compiler, *_FLAGS, jax.lib.__version__, platform.machine(), *(first or lines[:1]))
+    parts = (
+        compiler,
+        *_FLAGS,
+        jaxlib.version.__version__,
+        platform.machine(),
+        *(first or lines[:1]),
+    )
     digest = hashlib.sha256(_SOURCE.read_bytes())
     digest.update("\0".join(parts).encode())
     return digest.hexdigest()[:16]

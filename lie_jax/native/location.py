@@ -32,15 +32,14 @@ class _Kind(enum.IntEnum):
     TANGENT_OF_PULL_ALL = 7
 
 
-def has_code(weights: Sequence, activation: str, dtype: jax.typing.DTypeLike) -> bool:
-    """Whether the machine code takes such a location MLP; compiles it if so.
+def has_code(weights: Sequence, dtype: jax.typing.DTypeLike) -> bool:
+    """Whether the machine code takes such a location MLP, with swish; compiles it if so.
 
     Args:
         weights: of each layer, (h, in, out).
-        activation: name of the activation.
         dtype: of the pairs' features.
     """
-    if len(weights) != 3 or activation != "swish" or jax.default_backend() != "cpu":
+    if len(weights) != 3 or jax.default_backend() != "cpu":
         return False
     if any(x != jnp.float32 for x in (dtype, *(weight.dtype for weight in weights))):
         return False

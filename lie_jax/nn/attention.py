@@ -22,6 +22,7 @@ class LieSelfAttention(nnx.Module):
         config: see `AttentionConfig`.
         dtype: dtype to compute in; None follows inputs and parameters.
         param_dtype: dtype of the parameters.
+        matmul_dtype: of the factors of dense layers' products, see `lie_jax.nn.dense`.
         rngs: source of the initial values.
 
     Raises:
@@ -38,6 +39,7 @@ class LieSelfAttention(nnx.Module):
         config: AttentionConfig = AttentionConfig(),  # noqa: B008 (frozen)
         dtype=None,
         param_dtype=jnp.float32,
+        matmul_dtype=None,
         rngs: nnx.Rngs,
     ):
         if out_channels % heads:
@@ -48,7 +50,9 @@ class LieSelfAttention(nnx.Module):
         self.config = config
         self.heads = heads
         self.in_channels = in_channels
-        kwargs = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        kwargs = {
+            "dtype": dtype, "param_dtype": param_dtype, "matmul_dtype": matmul_dtype, "rngs": rngs
+        }  # fmt: skip
         self.value = linear(in_channels, out_channels, **kwargs)
         self.output = linear(out_channels, out_channels, **kwargs)
 

@@ -1,6 +1,6 @@
 """A transformer block: attention, then an MLP, each with a residual and a norm."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import nnx
@@ -25,7 +25,7 @@ class Block(nnx.Module):
         pair_features: f.
         block_norm: which norm, and before or after attention and MLP.
         config: see `AttentionConfig`.
-        dtype, param_dtype, rngs: as in `LieSelfAttention`.
+        dtype, param_dtype, matmul_dtype, rngs: as in `LieSelfAttention`.
     """
 
     def __init__(
@@ -38,17 +38,19 @@ class Block(nnx.Module):
         config: AttentionConfig,
         dtype=None,
         param_dtype=jnp.float32,
+        matmul_dtype=None,
         rngs: nnx.Rngs,
     ):
-        kwargs = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        norm: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        kwargs: dict[str, Any] = norm | {"matmul_dtype": matmul_dtype}
         self.attention = LieSelfAttention(
             width, width, heads=heads, pair_features=pair_features, config=config, **kwargs
         )
         self.mlp = BlockMLP(width, config.activation, **kwargs)
         self.block_norm = block_norm
         if block_norm.startswith("layer"):
-            self.attention_norm = nnx.LayerNorm(width, epsilon=1e-5, **kwargs)
-            self.mlp_norm = nnx.LayerNorm(width, epsilon=1e-5, **kwargs)
+            self.attention_norm = nnx.LayerNorm(width, epsilon=1e-5, **norm)
+            self.mlp_norm = nnx.LayerNorm(width, epsilon=1e-5, **norm)
         elif block_norm.startswith("batch"):
             self.attention_norm = MaskedBatchNorm(width, param_dtype=param_dtype)
             self.mlp_norm = MaskedBatchNorm(width, param_dtype=param_dtype)

@@ -9,6 +9,7 @@ from flax import nnx
 
 from lie_jax.attention.activations import ACTIVATIONS
 from lie_jax.attention.config import ActivationName
+from lie_jax.nn.dense import dot_general
 from lie_jax.typing import Array
 
 
@@ -23,9 +24,19 @@ def fan_in_uniform(fan_in: int):
 
 
 def linear(
-    in_features: int, out_features: int, *, use_bias: bool = True, dtype, param_dtype, rngs
+    in_features: int,
+    out_features: int,
+    *,
+    use_bias: bool = True,
+    dtype,
+    param_dtype,
+    matmul_dtype=None,
+    rngs,
 ) -> nnx.Linear:
-    """``nnx.Linear`` with the published initialisation."""
+    """``nnx.Linear`` with the published initialisation.
+
+    With ``matmul_dtype`` the factors of its product are rounded to it, see `lie_jax.nn.dense`.
+    """
     return nnx.Linear(
         in_features,
         out_features,
@@ -34,6 +45,7 @@ def linear(
         bias_init=fan_in_uniform(in_features),
         dtype=dtype,
         param_dtype=param_dtype,
+        dot_general=jax.lax.dot_general if matmul_dtype is None else dot_general(matmul_dtype),
         rngs=rngs,
     )
 
@@ -68,8 +80,12 @@ class PerHeadMLP(nnx.Module):
 class BlockMLP(nnx.Module):
     """act(W2 act(W1 x)), of constant width."""
 
-    def __init__(self, width: int, activation: ActivationName, *, dtype, param_dtype, rngs):
-        kwargs = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+    def __init__(
+        self, width: int, activation: ActivationName, *, dtype, param_dtype, matmul_dtype=None, rngs
+    ):
+        kwargs = {
+            "dtype": dtype, "param_dtype": param_dtype, "matmul_dtype": matmul_dtype, "rngs": rngs
+        }  # fmt: skip
         self.first = linear(width, width, **kwargs)
         self.second = linear(width, width, **kwargs)
         self.activation = activation

@@ -31,7 +31,7 @@ class WeightNet(nnx.Module):
         kernel_features: r, numbers per kernel.
         activation: after every layer, the last one too.
         batch_norm: whether each layer has a norm; its statistics are those of real pairs.
-        dtype, param_dtype, rngs: as in `LieConvLayer`.
+        dtype, param_dtype, matmul_dtype, rngs: as in `LieConvLayer`.
     """
 
     def __init__(
@@ -44,10 +44,13 @@ class WeightNet(nnx.Module):
         batch_norm: bool,
         dtype,
         param_dtype,
+        matmul_dtype=None,
         rngs: nnx.Rngs,
     ):
         sizes = (pair_features, hidden, hidden, kernel_features)
-        kwargs = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        kwargs = {
+            "dtype": dtype, "param_dtype": param_dtype, "matmul_dtype": matmul_dtype, "rngs": rngs
+        }  # fmt: skip
         self.layers = nnx.List([linear(a, b, **kwargs) for a, b in itertools.pairwise(sizes)])
         if batch_norm:
             self.norms = nnx.List([_norm(size, param_dtype) for size in sizes[1:]])
@@ -109,6 +112,7 @@ class LieConvLayer(nnx.Module):
         activation: of the weight net.
         dtype: dtype to compute in; None follows inputs and parameters.
         param_dtype: dtype of the parameters.
+        matmul_dtype: of the factors of dense layers' products, see `lie_jax.nn.dense`.
         rngs: source of the initial values.
     """
 
@@ -125,9 +129,12 @@ class LieConvLayer(nnx.Module):
         activation: ActivationName = "swish",
         dtype=None,
         param_dtype=jnp.float32,
+        matmul_dtype=None,
         rngs: nnx.Rngs,
     ):
-        kwargs = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        kwargs = {
+            "dtype": dtype, "param_dtype": param_dtype, "matmul_dtype": matmul_dtype, "rngs": rngs
+        }  # fmt: skip
         self.weight_net = WeightNet(
             pair_features,
             kernel_hidden,
@@ -187,7 +194,7 @@ class LieConvBlock(nnx.Module):
         batch_norm: whether ``norm`` is a batch norm over real points, or nothing.
         activation: act.
         options: of the `LieConvLayer`.
-        dtype, param_dtype, rngs: as there.
+        dtype, param_dtype, matmul_dtype, rngs: as there.
 
     Raises:
         ValueError: width is not a multiple of 4.
@@ -201,13 +208,16 @@ class LieConvBlock(nnx.Module):
         activation: ActivationName = "swish",
         dtype=None,
         param_dtype=jnp.float32,
+        matmul_dtype=None,
         rngs: nnx.Rngs,
         **options,
     ):
         if width % 4:
             raise ValueError(f"LieConvBlock: width must be a multiple of 4, got {width}")
         narrow = width // 4
-        kwargs = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        kwargs = {
+            "dtype": dtype, "param_dtype": param_dtype, "matmul_dtype": matmul_dtype, "rngs": rngs
+        }  # fmt: skip
         shared = {"batch_norm": batch_norm, "activation": activation}
         self.down = linear(width, narrow, **kwargs)
         self.conv = LieConvLayer(narrow, narrow, **shared, **kwargs, **options)

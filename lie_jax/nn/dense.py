@@ -1,0 +1,83 @@
+"""Products of dense layers whose factors are rounded, to bfloat16 say, and whose sums are not.
+
+Features, residuals, norms and group elements stay in float32; only what a matrix unit multiplies
+is rounded, forward and backward. JAX's own rule would multiply a float32 cotangent with the rounded
+factor, in float32. And in the gradient of the weights both factors are contracted along their first
+axis, a form for which XLA has no fast code on a CPU: there the left one is turned first.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from lie_jax.typing import Array, Float
+
+
+def rounded_matmul(
+    left: Float[Array, "n i"], right: Float[Array, "i o"], factor_dtype: jax.typing.DTypeLike
+) -> Float[Array, "n o"]:
+    """left @ right with both rounded to ``factor_dtype``; sums and result in that of ``left``.
+
+    Its derivatives round likewise.
+    """
+    flags = {"turn_left": False, "turn_right": False, "factor_dtype": jnp.dtype(factor_dtype)}
+    return _matmul.bind(left, right.astype(left.dtype), **flags)
+
+
+def dot_general(factor_dtype: jax.typing.DTypeLike):
+    """What `flax.nnx.Linear` takes as its ``dot_general``."""
+
+    def of_layer(x: Array, kernel: Array, dimension_numbers, **_) -> Array:
+        assert dimension_numbers == (((x.ndim - 1,), (0,)), ((), ()))
+        flat = rounded_matmul(x.reshape(-1, x.shape[-1]), kernel, factor_dtype)
+        return flat.reshape(*x.shape[:-1], kernel.shape[-1])
+
+    return of_layer
+
+
+def _compute(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):
+    dtype = left.dtype
+    left, right = left.astype(factor_dtype), right.astype(factor_dtype)
+    if turn_left:
+        # Behind a barrier: XLA would make a contraction along the first axis of it again.
+        left = lax.optimization_barrier(left.T)
+    contracted = ((1,), (1 if turn_right else 0,))
+    return lax.dot_general(left, right, (contracted, ((), ())), preferred_element_type=dtype)
+
+
+def _abstract(left, right, *, turn_left: bool, turn_right: bool, factor_dtype):
+    del factor_dtype
+    shape = (left.shape[1 if turn_left else 0], right.shape[0 if turn_right else 1])
+    return left.update(shape=shape, weak_type=False)
+
+
+def _of_left(cotangent, left, right, *, turn_left: bool, turn_right: bool, factor_dtype):
+    del left
+    bind = functools.partial(_matmul.bind, factor_dtype=factor_dtype)
+    if turn_left:  # (left^T right)': right cotangent^T
+        return bind(right, cotangent, turn_left=turn_right, turn_right=True)
+    return bind(cotangent, right, turn_left=False, turn_right=not turn_right)
+
+
+def _of_right(cotangent, left, right, *, turn_left: bool, turn_right: bool, factor_dtype):
+    del right
+    bind = functools.partial(_matmul.bind, factor_dtype=factor_dtype)
+    if turn_right:  # (left right^T)': cotangent^T left
+        return bind(cotangent, left, turn_left=True, turn_right=turn_left)
+    return bind(left, cotangent, turn_left=not turn_left, turn_right=False)
+
+
+def _batched(arguments, axes, **parameters):
+    return jax.vmap(functools.partial(_compute, **parameters), in_axes=tuple(axes))(*arguments), 0
+
+
+_matmul = Primitive("lie_jax_rounded_matmul")
+_matmul.def_impl(jax.jit(_compute, static_argnames=("turn_left", "turn_right", "factor_dtype")))
+_matmul.def_abstract_eval(_abstract)
+ad.defbilinear(_matmul, _of_left, _of_right)
+batching.primitive_batchers[_matmul] = _batched
+mlir.register_lowering(_matmul, mlir.lower_fun(_compute, multiple_results=False))

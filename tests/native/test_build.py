@@ -1,0 +1,72 @@
+"""Where nothing can be compiled, everything works in XLA alone, and one is told why."""
+
+import logging
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import lie_jax as lj
+from lie_jax import native
+from lie_jax.native import build
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """As in a new process of a user who has not compiled anything."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("LIE_JAX_NATIVE", raising=False)
+    build._library.cache_clear()
+    yield tmp_path
+    build._library.cache_clear()
+
+
+def output():
+    config = lj.LieTransformerConfig(
+        in_channels=2, width=8, layers=1, heads=2, implementation="tiled"
+    )
+    model = lj.LieTransformer(config, group=lj.groups.SE3(), rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+    points = [jnp.asarray(rng.normal(size=(2, 5, d)), jnp.float32) for d in (3, 2)]
+    return model(lj.PointSet(*points), key=nnx.Rngs(1)())
+
+
+def test_switched_off(fresh, monkeypatch):
+    monkeypatch.setenv("LIE_JAX_NATIVE", "0")
+    assert native.status() == "not used: the environment says LIE_JAX_NATIVE=0"
+    assert jnp.isfinite(output()).all()
+    assert not any(fresh.iterdir())
+
+
+@pytest.mark.usefixtures("fresh")
+def test_no_compiler(monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert native.status().startswith("not used: no C++ compiler")
+
+
+def test_a_compiler_that_fails(fresh, monkeypatch, caplog):
+    monkeypatch.setenv("CXX", "false")
+    with caplog.at_level(logging.WARNING):
+        assert native.status().startswith("not used: false failed")
+    assert "in XLA alone" in caplog.text
+    assert jnp.isfinite(output()).all()
+    assert not list(fresh.rglob("*.so"))
+
+
+@pytest.mark.skipif(
+    not native.status().startswith("compiled"), reason=f"lie_jax.native is {native.status()}"
+)
+def test_compiled_once(fresh, monkeypatch, caplog):
+    with caplog.at_level(logging.INFO):
+        assert native.status(4).startswith(f"compiled: {fresh}")
+    assert caplog.text.count("compiling") == 1
+    build._library.cache_clear()
+    assert native.status(4).startswith("compiled")
+    assert caplog.text.count("compiling") == 1
+    # With it and without it a network gives the same numbers.
+    found = output()
+    monkeypatch.setenv("LIE_JAX_NATIVE", "0")
+    build._library.cache_clear()
+    np.testing.assert_allclose(output(), found, rtol=1e-5, atol=1e-6)

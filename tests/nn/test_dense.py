@@ -1,0 +1,77 @@
+"""Rounded products: what is rounded, derivatives of both kinds and orders, and in a network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import lie_jax as lj
+from lie_jax.nn.dense import rounded_matmul
+
+BF16 = jnp.bfloat16
+
+
+def arrays(*shapes, dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    return [jax.random.normal(k, s, dtype) for k, s in zip(keys, shapes, strict=True)]
+
+
+def rounded(x):
+    return x.astype(BF16).astype(jnp.float64)
+
+
+def test_factors_are_rounded_and_sums_are_not():
+    x, w, g = arrays((40, 30), (30, 20), (40, 20))
+    out, pull = jax.vjp(lambda x, w: rounded_matmul(x, w, BF16), x, w)
+    dx, dw = pull(g)
+    assert out.dtype == dx.dtype == dw.dtype == jnp.float32
+    for found, exact in (
+        (out, rounded(x) @ rounded(w)),
+        (dx, rounded(g) @ rounded(w).T),
+        (dw, rounded(x).T @ rounded(g)),
+    ):
+        np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_derivatives_of_every_order():
+    """Without rounding they are those of a product."""
+    x, w, u = arrays((4, 3), (3, 5), (4, 3), dtype=jnp.float64)
+    ours = lambda x, w: jnp.sum(jnp.sin(rounded_matmul(x, w, jnp.float64)))  # noqa: E731
+    plain = lambda x, w: jnp.sum(jnp.sin(x @ w))  # noqa: E731
+    for order in (
+        lambda f: jax.grad(f, (0, 1))(x, w),
+        lambda f: jax.jvp(f, (x, w), (u, w)),
+        lambda f: jax.hessian(f, (0, 1))(x, w),
+        lambda f: jax.grad(lambda x: jnp.vdot(u, jax.grad(f)(x, w)))(x),
+        lambda f: jax.jacfwd(jax.jacrev(jax.jacrev(f, 1), 0), 1)(x, w),
+        lambda f: jax.vmap(jax.grad(f, (0, 1)), (0, None))(jnp.stack([x, u]), w),
+    ):
+        for found, exact in zip(
+            jax.tree.leaves(order(ours)), jax.tree.leaves(order(plain)), strict=True
+        ):
+            np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "convolution"])
+def test_in_a_network(kind):
+    """Near the network that rounds nothing, and not the same."""
+
+    def gradients(matmul_dtype):
+        sizes = {"in_channels": 2, "width": 16, "layers": 2, "matmul_dtype": matmul_dtype}
+        if kind == "transformer":
+            config = lj.LieTransformerConfig(**sizes, heads=2)
+            model = lj.LieTransformer(config, group=lj.groups.T(3), rngs=nnx.Rngs(0))
+        else:
+            config = lj.LieConvConfig(**sizes)
+            model = lj.LieConv(config, group=lj.groups.T(3), rngs=nnx.Rngs(0))
+        apply, params = lj.functional(model)
+        coords, values = arrays((3, 6, 3), (3, 6, 2))
+        points = lj.PointSet(coords, values)
+        return jax.grad(lambda p: jnp.mean(apply(p, points) ** 2))(params)
+
+    exact, found = gradients(None), gradients(BF16)
+    assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(found))
+    flat = lambda tree: np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])  # noqa: E731
+    error = np.linalg.norm(flat(found) - flat(exact)) / np.linalg.norm(flat(exact))
+    assert 1e-6 < error < 0.05
