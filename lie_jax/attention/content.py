@@ -6,6 +6,7 @@ its own. Scores are (\\*b, h, q, k), and feature vectors (\\*b, h, q, k, f).
 
 import jax.numpy as jnp
 
+from lie_jax import native
 from lie_jax.typing import Array, Float
 
 
@@ -18,8 +19,10 @@ def dot_product(
     queries: Float[Array, "*b q h c"], keys: Float[Array, "..."]
 ) -> Float[Array, "*b h q k"]:
     """q . k / sqrt(c)."""
-    formula = "...qhc,...qkhc->...hqk" if per_query(queries, keys) else "...qhc,...khc->...hqk"
-    return jnp.einsum(formula, queries * queries.shape[-1] ** -0.5, keys)
+    queries = queries * queries.shape[-1] ** -0.5
+    if per_query(queries, keys):
+        return jnp.einsum("...qhc,...qkhc->...hqk", queries, keys)
+    return native.contract("scores", queries, keys)
 
 
 def linear_concat(

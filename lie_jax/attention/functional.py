@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from lie_jax import native
 from lie_jax.attention.config import AttentionConfig
 from lie_jax.attention.normalise import normalise
 from lie_jax.attention.scores import ScoreWeights, scores
@@ -15,7 +16,7 @@ def aggregate(
     """sum_k weights[h, q, k] values[k, h]; values may be (\\*b, q, k, h, c), one set per query."""
     if values.ndim == weights.ndim + 1:
         return jnp.einsum("...hqk,...qkhc->...qhc", weights, values)
-    return jnp.einsum("...hqk,...khc->...qhc", weights, values)
+    return native.contract("mix", weights, values)
 
 
 def reference_attention(

@@ -7,5 +7,6 @@ everything works as before, in XLA alone: `status` says which, and why.
 
 from lie_jax.native.accelerated import Accelerated as Accelerated
 from lie_jax.native.build import status as status
+from lie_jax.native.contract import contract as contract
 from lie_jax.native.location import Scores as Scores
 from lie_jax.native.location import has_code as has_code

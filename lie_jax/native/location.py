@@ -52,7 +52,7 @@ def has_code(weights: Sequence, dtype: jax.typing.DTypeLike) -> bool:
         and sizes == [(hidden, hidden), (hidden, 1)]
         # Inside `jax.shard_map` results would have to say between which devices they differ.
         and not jax.sharding.get_abstract_mesh().manual_axes
-        and library(hidden) is not None
+        and library("location", hidden) is not None
     )
 
 
@@ -133,6 +133,6 @@ def _like(x: Array) -> jax.ShapeDtypeStruct:
 
 def _call(kind: _Kind, arguments: Sequence[Array], results) -> Sequence[Array]:
     hidden = arguments[1].shape[2]
-    library(hidden)  # registered, if this is a program that was traced in another process
+    library("location", hidden)  # registers it
     call = jax.ffi.ffi_call(f"lie_jax_location_{hidden}", results)
     return call(*arguments, kind=np.int32(kind))
