@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
-	$(BIN)/python -c 'from lie_jax import native; print("location MLPs in machine code,", native.status())'
+	$(BIN)/python -c 'from lie_jax import native; print("machine code for this CPU:", native.status())'
 	@touch $@
 
 run: install     ## train on real molecules and show what was learnt (3 to 10 minutes on 2 cores)
