@@ -38,7 +38,7 @@ def compare(derive, sizes, *, tolerance=2e-6, code: str | None = None):
     if code is not None:
         kinds = re.findall(r"lie_jax_location_\d+.*?kind = (\d)", _program(found, arguments))
         assert sorted(set(kinds)) == list(code)
-    plain = functools.partial(derive, lambda *x: _swish_scores(*x)[0])
+    plain = jax.jit(functools.partial(derive, lambda *x: _swish_scores(*x)[0]))
     wide = jax.tree.map(lambda x: x.astype(jnp.float64), arguments)
     for mine, exact in zip(
         jax.tree.leaves(found(*arguments)), jax.tree.leaves(plain(*wide)), strict=True
@@ -52,7 +52,8 @@ def _program(function, arguments) -> str:
     return function.lower(*arguments).compile().as_text()
 
 
-SIZES = [(1, 1, 1), (2, 100, 1), (3, 129, 2), (6, 5000, 3), (16, 130, 1)]
+SIZES = [(1, 1, 1), (3, 129, 2), (6, 5000, 3), (16, 130, 1)]
+FEW = SIZES[1:]
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -63,7 +64,7 @@ def test_values(sizes):
 @pytest.mark.parametrize(
     ("wanted", "code"), [((0,), "1"), (WEIGHTS, "2"), (ALL, "3"), ((0, 3), "3"), ((2, 5), "2")]
 )
-@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("sizes", FEW)
 def test_gradients(sizes, wanted, code):
     compare(functools.partial(_pulled, wanted), sizes, code=code)
 
@@ -102,7 +103,7 @@ def test_gradient_of_a_gradient(sizes):
 
 @pytest.mark.parametrize(("wanted", "code"), [((0,), "6"), (ALL, "7")])
 @pytest.mark.parametrize("moved", ["features", "cotangent", "both"])
-@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("sizes", FEW)
 def test_forward_over_reverse(sizes, moved, wanted, code):
     def along(f, x, cotangent, u, v):
         def pull(features, cotangent):
