@@ -43,7 +43,7 @@ format: install  ## format the code
 	$(BIN)/ruff format .
 
 bench: install   ## measure training steps (REFERENCE=path of the PyTorch code to compare)
-	for case in t3-128 t3-512 se3-2 lieconv-t3 springs-t2 springs-se2 shapes-se2-4; do \
+	for case in t3-128 t3-512 se3-2 se3-2-bf16 lieconv-t3 springs-t2 springs-se2 shapes-se2-4; do \
 	$(BIN)/python -m benchmarks.train_step --case $$case $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(REFERENCE_PYTHON),--reference-python $(REFERENCE_PYTHON)) || exit 1; \
 	done
 

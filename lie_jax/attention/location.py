@@ -85,7 +85,7 @@ def pair_scores(
         weights, biases: of every layer; the last has one output.
         activation: elementwise; machine code knows `lie_jax.attention.activations.swish`.
     """
-    if activation is swish and native.has_code(weights, features.dtype):
+    if activation is swish and native.has_code(weights, biases, features):
         layers = [x for layer in zip(weights, biases, strict=True) for x in layer]
         return _fast_scores(features, *layers)[0]
     return per_head_mlp(features, weights, biases, activation, shared=True)[:, 0]

@@ -190,7 +190,7 @@ def _is_native(config: AttentionConfig, weights: ScoreWeights, pairs: LazyPairs)
     if config.combination == "mlp" or config.activation != "swish" or pairs.group.orbit_dim:
         return False
     assert weights.location_mlp is not None
-    return native.has_code(weights.location_mlp[0], pairs.elements.dtype)
+    return native.has_code(*weights.location_mlp, pairs.elements)
 
 
 class _Locate:

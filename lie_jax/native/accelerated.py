@@ -70,12 +70,19 @@ class Accelerated:
         primals, changes = arguments[:count], arguments[count:]
 
         def of_moved(*values):
-            complete = list(primals)
-            for i, value in zip(moved, values, strict=True):
-                complete[i] = value
-            return tuple(self.plain(*complete))
+            return tuple(self.plain(*_with(primals, moved, values)))
 
         return jax.jvp(of_moved, tuple(primals[i] for i in moved), tuple(changes))[1]
+
+
+def _with(
+    arguments: Sequence[Array], places: Sequence[int], values: Sequence[Array]
+) -> list[Array]:
+    """The arguments, other values in these places."""
+    complete = list(arguments)
+    for i, value in zip(places, values, strict=True):
+        complete[i] = value
+    return complete
 
 
 def _plain_pullback(plain: Function, wanted, given, *arguments: Array) -> tuple[Array, ...]:
@@ -83,10 +90,7 @@ def _plain_pullback(plain: Function, wanted, given, *arguments: Array) -> tuple[
     primals, cotangents = arguments[:count], arguments[count:]
 
     def of_wanted(*values):
-        complete = list(primals)
-        for i, value in zip(wanted, values, strict=True):
-            complete[i] = value
-        results = tuple(plain(*complete))
+        results = tuple(plain(*_with(primals, wanted, values)))
         return tuple(results[i] for i in given)
 
     return jax.vjp(of_wanted, *(primals[i] for i in wanted))[1](tuple(cotangents))

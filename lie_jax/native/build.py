@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def status() -> str:
-    """``"compiled: <files>"``, or ``"not used: <why>"``; compiles what the usual networks need."""
+    """``"compiled in <folder>"`` or ``"not used: <why>"``; compiles what usual networks need."""
     found = [_library("location", 16), _library("contract", None)]
     missing = [x for x in found if isinstance(x, str)]
     return f"not used: {missing[0]}" if missing else f"compiled in {_folder()}"

@@ -62,11 +62,10 @@ def _fast(left: Array, right: Array, *, form: Form) -> Array:
 
 
 def _abstract(left, right, *, form: Form):
-    if form == "scores":
-        shape = (left.shape[0], left.shape[2], left.shape[1], right.shape[1])
-    else:
-        shape = (right.shape[0], left.shape[2 if form == "mix" else 3], *right.shape[2:])
-    return left.update(shape=shape, weak_type=False)
+    # By einsum, which refuses shapes that do not fit: the machine code reads what it is told.
+    structs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (left, right)]
+    result = jax.eval_shape(functools.partial(_plain, form=form), *structs)
+    return left.update(shape=result.shape, weak_type=False)
 
 
 def _of_left(cotangent, left, right, *, form: Form):

@@ -5,6 +5,7 @@ weights and biases of three layers, (h, f, o), (h, o), (h, o, o), (h, o), (h, o,
 """
 
 import enum
+import itertools
 from collections.abc import Sequence
 
 import jax
@@ -32,24 +33,26 @@ class _Kind(enum.IntEnum):
     TANGENT_OF_PULL_ALL = 7
 
 
-def has_code(weights: Sequence, dtype: jax.typing.DTypeLike) -> bool:
+def has_code(weights: Sequence, biases: Sequence, features: Array) -> bool:
     """Whether the machine code takes such a location MLP, with swish; compiles it if so.
 
     Args:
-        weights: of each layer, (h, in, out).
-        dtype: of the pairs' features.
+        weights, biases: of each layer, (h, in, out) and (h, out).
+        features: anything of the dtype of the pairs' features.
     """
     if len(weights) != 3 or jax.default_backend() != "cpu":
         return False
-    if any(x != jnp.float32 for x in (dtype, *(weight.dtype for weight in weights))):
+    if any(x.dtype != jnp.float32 for x in (features, *weights, *biases)):
         return False
-    _, inputs, hidden = weights[0].shape
-    sizes = [x.shape[1:] for x in weights[1:]]
+    heads, inputs, hidden = weights[0].shape
+    sizes = (inputs, hidden, hidden, 1)
     return (
         1 <= inputs <= _MAX_FEATURES
         and hidden % 4 == 0
         and hidden <= _MAX_HIDDEN
-        and sizes == [(hidden, hidden), (hidden, 1)]
+        # All of them: the machine code reads what it is told, and broadcasts nothing.
+        and [x.shape for x in weights] == [(heads, *pair) for pair in itertools.pairwise(sizes)]
+        and [x.shape for x in biases] == [(heads, size) for size in sizes[1:]]
         # Inside `jax.shard_map` results would have to say between which devices they differ.
         and not jax.sharding.get_abstract_mesh().manual_axes
         and library("location", hidden) is not None

@@ -25,7 +25,11 @@ def rounded_matmul(
     Its derivatives round likewise.
     """
     flags = {"turn_left": False, "turn_right": False, "factor_dtype": jnp.dtype(factor_dtype)}
-    return _matmul.bind(left, right.astype(left.dtype), **flags)
+    right = right.astype(left.dtype)
+    if jax.sharding.get_abstract_mesh().manual_axes:
+        # Inside `jax.shard_map` results say between which devices they differ, as JAX's own do.
+        return _compute(left, right, **flags)
+    return _matmul.bind(left, right, **flags)
 
 
 def dot_general(factor_dtype: jax.typing.DTypeLike):

@@ -77,3 +77,9 @@ def test_without_code_it_is_einsum(sizes, dtype):
     np.testing.assert_allclose(
         native.contract("scores", x, y), jnp.einsum(_FORMULAS["scores"], x, y), rtol=1e-5
     )
+
+
+def test_shapes_that_do_not_fit():
+    x, y = factors("scores", 2, 3, 4, 1, 5)
+    with pytest.raises((TypeError, ValueError)):
+        native.contract("scores", x, y[..., :4])

@@ -190,9 +190,9 @@ def test_same_bits_every_time():
 def test_what_code_takes(changed):
     sizes = {"features": 3, "pairs": 4, "heads": 2, "hidden": 16, "dtype": jnp.float32}
     x, *_ = case(**sizes)
-    assert native.has_code(x[1::2], x[0].dtype)
+    assert native.has_code(x[1::2], x[2::2], x[0])
     x, *_ = case(**(sizes | changed))
-    assert not native.has_code(x[1::2], x[0].dtype)
+    assert not native.has_code(x[1::2], x[2::2], x[0])
     assert pair_scores(x[0], x[1::2], x[2::2], swish).shape == (2, 4)
 
 
@@ -202,6 +202,12 @@ def test_other_activations_have_no_code():
     assert "lie_jax_location" not in _program(scores, x)
 
 
+def test_shapes_that_broadcast_have_no_code():
+    x, *_ = case(3, 4, 2)
+    one_for_all = [x[2][:1], x[4], x[6]]
+    assert not native.has_code(x[1::2], one_for_all, x[0])
+
+
 def test_two_layers_have_no_code():
     x, *_ = case(3, 4, 2)
-    assert not native.has_code([x[1], x[5]], x[0].dtype)
+    assert not native.has_code([x[1], x[5]], [x[2], x[6]], x[0])
