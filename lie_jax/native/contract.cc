@@ -11,12 +11,12 @@
 #include <cstring>
 
 #include "parallel.h"
+#include "vectors.h"
 
 namespace {
 
-constexpr int kLanes = 16;
 constexpr int kMost = 64;  // of q, k and c
-typedef float V __attribute__((vector_size(4 * kLanes)));
+constexpr int kColumns = kSide * kLanes;  // of a result, at once
 
 enum class Form { kScores, kMix, kSpread };
 
@@ -37,6 +37,17 @@ void Multiply(const float* left, int64_t row, int64_t column, int rows, int inne
     for (int u = 0; u < std::min(kRows, rows - i); ++u)
       std::memcpy(out + (i + u) * apart, sum[u], n * sizeof(float));
   }
+}
+
+// Multiply, by as many vectors as the columns need.
+template <int kVectors = kSide>
+void MultiplyAll(const float* left, int64_t row, int64_t column, int rows, int inner,
+                 const V (*right)[kMost / kLanes], int n, float* out, int64_t apart) {
+  if constexpr (kVectors > 1) {
+    if (n <= (kVectors - 1) * kLanes)
+      return MultiplyAll<kVectors - 1>(left, row, column, rows, inner, right, n, out, apart);
+  }
+  Multiply<kVectors>(left, row, column, rows, inner, right, n, out, apart);
 }
 
 ffi::Error Handle(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> left, ffi::Buffer<ffi::F32> right,
@@ -73,11 +84,11 @@ ffi::Error Handle(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> left, ffi::Buffer<
       const int64_t rows = form == Form::kSpread ? k : q;
       float* result = is_scores ? z + pair : z + cloud * rows * point + h * c;
       const int64_t apart = is_scores ? k : point;
-      switch ((n + kLanes - 1) / kLanes) {
-        case 1: Multiply<1>(from, row, column, rows, inner, packed, n, result, apart); break;
-        case 2: Multiply<2>(from, row, column, rows, inner, packed, n, result, apart); break;
-        case 3: Multiply<3>(from, row, column, rows, inner, packed, n, result, apart); break;
-        case 4: Multiply<4>(from, row, column, rows, inner, packed, n, result, apart); break;
+      for (int64_t first = 0; first < n; first += kColumns) {
+        const int some = std::min<int64_t>(kColumns, n - first);
+        const V(*factors)[kMost / kLanes] =
+            reinterpret_cast<const V(*)[kMost / kLanes]>(to + first);
+        MultiplyAll(from, row, column, rows, inner, factors, some, result + first, apart);
       }
     }
   };

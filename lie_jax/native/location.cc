@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "parallel.h"
+#include "vectors.h"
 
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -21,13 +22,11 @@
 
 namespace {
 
-constexpr int kLanes = 16;
 constexpr int kChunk = 128;             // pairs whose hidden features are in the cache together
 constexpr int kBlocks = kChunk / kLanes;
 constexpr int64_t kTask = 8 * kChunk;   // pairs of a task: fixed, so that sums have one order
 constexpr int kMaxFeatures = 16;
 
-typedef float V __attribute__((vector_size(4 * kLanes)));
 typedef int32_t VI __attribute__((vector_size(4 * kLanes)));
 
 #define INLINE inline __attribute__((always_inline))
@@ -82,7 +81,7 @@ struct alignas(64) Rows {
 template <int O, bool kSum = false>
 INLINE void Layer(const V (*in)[kBlocks], int rows, const float* w, int in_stride, int out_stride,
                   const float* bias, V (*out)[kBlocks]) {
-  constexpr int kO = O % 4 == 0 ? 4 : 1, kP = 4;
+  constexpr int kO = O % 4 == 0 ? 4 : 1, kP = kSide;
   for (int o = 0; o < O; o += kO) {
     for (int p = 0; p < kBlocks; p += kP) {
       V sum[kO][kP];
@@ -105,17 +104,17 @@ INLINE void Layer(const V (*in)[kBlocks], int rows, const float* w, int in_strid
 template <int O>
 INLINE void Outer(const V (*left)[kBlocks], int rows, const V (*right)[kBlocks], V* sums) {
   constexpr int kO = O % 4 == 0 ? 4 : 1;
-  for (int i = 0; i < rows; i += 4) {
-    int some = rows - i < 4 ? rows - i : 4;
+  for (int i = 0; i < rows; i += kSide) {
+    int some = rows - i < kSide ? rows - i : kSide;
     for (int o = 0; o < O; o += kO) {
-      if (some == 4) {
-        V sum[4][kO];
-        for (int u = 0; u < 4; ++u)
+      if (some == kSide) {
+        V sum[kSide][kO];
+        for (int u = 0; u < kSide; ++u)
           for (int v = 0; v < kO; ++v) sum[u][v] = sums[(i + u) * O + o + v];
         for (int p = 0; p < kBlocks; ++p)
-          for (int u = 0; u < 4; ++u)
+          for (int u = 0; u < kSide; ++u)
             for (int v = 0; v < kO; ++v) sum[u][v] += left[i + u][p] * right[o + v][p];
-        for (int u = 0; u < 4; ++u)
+        for (int u = 0; u < kSide; ++u)
           for (int v = 0; v < kO; ++v) sums[(i + u) * O + o + v] = sum[u][v];
       } else {
         for (int u = 0; u < some; ++u) {

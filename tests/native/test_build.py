@@ -1,9 +1,12 @@
 """Where nothing can be compiled, everything works in XLA alone, and one is told why."""
 
 import logging
+import os
 import platform
+import subprocess
+import sys
+from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,8 +14,6 @@ from flax import nnx
 
 import lie_jax as lj
 from lie_jax import native
-from lie_jax.attention import location
-from lie_jax.attention.activations import swish
 from lie_jax.native import build
 
 
@@ -78,24 +79,31 @@ def test_compiled_once(fresh, caplog):
 
 
 @needs_compiler
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="a flag of x86")
-def test_without_the_widest_vectors(fresh, monkeypatch):
-    """What is compiled for a processor without AVX-512."""
-    monkeypatch.setenv("CXX", "g++ -mno-avx512f")
-    assert build.library("location", 12) is not None
-    assert any(fresh.rglob("location_12-*.so"))
-    rng = np.random.default_rng(0)
-    shapes = [(3, 300), (2, 3, 12), (2, 12), (2, 12, 12), (2, 12), (2, 12, 1), (2, 1), (2, 300)]
-    *x, cotangent = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in shapes)
-
-    def both(of):
-        scores, pull = jax.vjp(of, *x)
-        return scores, *pull(cotangent)
-
-    found = both(lambda *x: location.pair_scores(x[0], x[1::2], x[2::2], swish))
-    plain = both(lambda *x: location.per_head_mlp(x[0], x[1::2], x[2::2], swish, shared=True)[:, 0])
-    for mine, right in zip(found, plain, strict=True):
-        np.testing.assert_allclose(mine, right, rtol=1e-4, atol=1e-4)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86")
+@pytest.mark.parametrize(
+    "option", ["-mno-avx512f", pytest.param("-mno-avx", marks=pytest.mark.slow)]
+)
+def test_without_the_widest_vectors(tmp_path, option):
+    """What is compiled for other processors, by the tests beside this one, in another process."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "CXX": f"g++ {option}"}
+    chosen = [
+        "-k",
+        "test_values and sizes3",
+        "tests/native/test_contract.py",
+        "tests/native/test_location.py",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *chosen],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout
+    assert len(list(tmp_path.rglob("*.so"))) == 2
 
 
 @needs_compiler
