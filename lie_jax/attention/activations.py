@@ -103,6 +103,7 @@ def _slope_jvp(primals, tangents):
 
 ACTIVATIONS = {
     "swish": swish,
+    "exact_swish": jax.nn.swish,
     "relu": jax.nn.relu,
     "softplus": jax.nn.softplus,
     "gelu": jax.nn.gelu,

@@ -11,7 +11,7 @@ ContentName = Literal[
 ]
 LocationName = Literal["mlp", "raw", "none"]
 CombinationName = Literal["sum", "product", "mlp", "none"]
-ActivationName = Literal["swish", "relu", "softplus", "gelu", "tanh"]
+ActivationName = Literal["swish", "exact_swish", "relu", "softplus", "gelu", "tanh"]
 
 
 def check_option(where: str, name: str, value: object, options: object) -> None:
@@ -45,7 +45,8 @@ class AttentionConfig:
         normalisation: see `lie_jax.attention.normalise`.
         location_hidden: hidden features of location and combination MLPs.
         content_features: size per head of the content vector of the linear-concat scores, even.
-        activation: of the MLPs.
+        activation: of the MLPs. ``"swish"``, in float32 on a CPU, takes a logistic function that is
+            off by at most 1.1e-7 and quick, ``"exact_swish"`` that of JAX, off by 0.9e-7.
 
     Raises:
         ValueError: unknown option, or a combination that does not fit.

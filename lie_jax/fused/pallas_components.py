@@ -108,7 +108,7 @@ class Components:
 
     def layers(self, terms: ScoreTerms, x: list[Any], layers: Any) -> list[Any]:
         """An activation, and each layer with one behind it."""
-        activate = swish_in_kernel if terms.activation == "swish" else terms.activate
+        activate = swish_in_kernel if terms.is_swish else terms.activate
         x = [activate(y) for y in x]
         for kernel, bias in layers:
             columns = zip(*kernel, strict=True)

@@ -148,7 +148,7 @@ class _Layers:
         return total
 
     def layers(self, terms: ScoreTerms, x: Array, layers: Any) -> Array:
-        activate = swish if terms.activation == "swish" else terms.activate
+        activate = swish if terms.is_swish else terms.activate
         x = activate(x)
         for kernel, bias in layers:
             x = activate(self._times(x, kernel) + bias[None])

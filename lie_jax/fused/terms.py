@@ -105,6 +105,11 @@ class ScoreTerms:
         return any(p is not None and p.features is not None for p in parts)
 
     @property
+    def is_swish(self) -> bool:
+        """Whether the activation is swish, which kernels compute in a way of their own."""
+        return self.activation in ("swish", "exact_swish")
+
+    @property
     def activate(self) -> Callable[[Array], Array]:
         """The activation of the MLPs."""
         return ACTIVATIONS[self.activation]

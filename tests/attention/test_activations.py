@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+import lie_jax as lj
 from lie_jax.attention.activations import ACTIVATIONS, _logistic, swish, swish_in_kernel
 
 X = np.concatenate([np.linspace(-120, 120, 240_001), np.geomspace(1e-30, 1, 1000)]).astype("f4")
@@ -48,6 +50,39 @@ def test_special_values_of_logistic():
     x = jnp.array([jnp.nan, -jnp.nan, jnp.inf, -jnp.inf, 0.0, 3e38, -3e38], jnp.float32)
     np.testing.assert_array_equal(_logistic(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
     np.testing.assert_array_equal(jax.jit(_logistic)(x), [jnp.nan, jnp.nan, 1, 0, 0.5, 1, 0])
+
+
+def test_exact_swish_is_that_of_jax():
+    found = jax.jit(ACTIVATIONS["exact_swish"])(jnp.asarray(X))
+    np.testing.assert_array_equal(found, jax.jit(jax.nn.swish)(jnp.asarray(X)))
+
+
+@pytest.mark.parametrize("implementation", ["reference", "tiled"])
+def test_exact_swish_in_a_model(implementation):
+    """No approximation anywhere: no bits of exponents, no machine code; scores hardly change."""
+    x = lj.PointSet(
+        jax.random.normal(jax.random.key(0), (2, 5, 3), jnp.float32),
+        jnp.ones((2, 5, 1), jnp.float32),
+    )
+    out = {}
+    for name in ("swish", "exact_swish"):
+        config = lj.LieTransformerConfig(
+            in_channels=1,
+            width=8,
+            layers=1,
+            heads=2,
+            attention=lj.AttentionConfig(activation=name),
+            implementation=implementation,
+        )
+        apply, params = lj.functional(
+            lj.LieTransformer(config, group=lj.groups.T(3), rngs=nnx.Rngs(0))
+        )
+        program = jax.jit(lambda p, x: apply(p, x))  # noqa: B023
+        text = program.lower(params, x).as_text()
+        ours = "bitcast_convert" in text or "lie_jax_location" in text
+        assert ours == (name == "swish" and jax.default_backend() == "cpu")
+        out[name] = program(params, x)
+    np.testing.assert_allclose(out["exact_swish"], out["swish"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("function", [swish, swish_in_kernel])
