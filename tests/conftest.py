@@ -1,6 +1,7 @@
 """Tests run in float64 by default; those about float32 name their dtype."""
 
 import functools
+import gc
 import os
 import shutil
 import tempfile
@@ -9,6 +10,9 @@ import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+
+# Tracing makes very many objects and hardly any cycles.
+gc.set_threshold(200_000, 100, 100)
 
 # Most of the time of the tests is compilation. What one worker or module has compiled, the
 # others of the same run read; it is kept in a folder that the run makes and its workers inherit.
@@ -38,16 +42,16 @@ def _own_data_dir(tmp_path_factory):
         yield
 
 
-# Whole networks, of which every test compiles some of its own: there XLA's costly passes take
-# longer than the tests. What is accurate or fast enough is tested elsewhere, as users compile it.
-_COMPILED_IN_HASTE = ("models", "fused", "experiments", "dynamics", "training", "predict")
+# Every test compiles some programs of its own: XLA's costly passes take longer than the tests. What
+# is accurate to the last digits is tested as users compile it.
+_COMPILED_AS_BY_USERS = ("groups", "attention")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compilation(request):
     """Programs are kept per process (gigabytes after hundreds of tests): here, per module."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name in _COMPILED_IN_HASTE:
+        if request.path.parent.name not in _COMPILED_AS_BY_USERS:
             # Imported here: what is imported before pytest is configured is not type-checked.
             from lie_jax.testing._compile import fast_options
 

@@ -34,7 +34,7 @@ def output():
     model = lj.LieTransformer(config, group=lj.groups.SE3(), rngs=nnx.Rngs(0))
     rng = np.random.default_rng(0)
     points = [jnp.asarray(rng.normal(size=(2, 5, d)), jnp.float32) for d in (3, 2)]
-    return model(lj.PointSet(*points), key=nnx.Rngs(1)())
+    return nnx.jit(model)(lj.PointSet(*points), key=nnx.Rngs(1)())
 
 
 def test_switched_off(fresh, monkeypatch):
@@ -78,11 +78,10 @@ def test_compiled_once(fresh, caplog):
     assert caplog.text.count("compiling") == 1
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86")
-@pytest.mark.parametrize(
-    "option", ["-mno-avx512f", pytest.param("-mno-avx", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("option", ["-mno-avx512f", "-mno-avx"])
 def test_without_the_widest_vectors(tmp_path, option):
     """What is compiled for other processors, by the tests beside this one, in another process."""
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "CXX": f"g++ {option}"}
