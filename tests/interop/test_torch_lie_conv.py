@@ -40,7 +40,7 @@ def network(prefix, config):
     params, state = lj.interop.load_torch_lieconv(entries(f"{prefix}/w/"), config)
     shapes = jax.tree.map(jnp.shape, (own, own_state))
     assert jax.tree.map(jnp.shape, (params, state)) == shapes
-    return jax.jit(apply, static_argnames="train"), params, state
+    return apply, params, state
 
 
 @pytest.mark.parametrize("mean", [True, False])
@@ -63,14 +63,14 @@ def test_layer(mean):
 def test_network_at_evaluation(batch_norm):
     config = dataclasses.replace(SMALL, batch_norm=batch_norm)
     apply, params, state = network(f"lieresnet.bn{batch_norm}", config)
-    out, _ = apply(params, state, points())
+    out, _ = jax.jit(apply)(params, state, points())
     close(out, DATA[f"lieresnet.bn{batch_norm}/out_eval"])
 
 
 def test_batch_norm_in_training():
     config = dataclasses.replace(SMALL, batch_norm=True)
     apply, params, state = network("lieresnet.bnTrue", config)
-    out, moved = apply(params, state, points(), train=True)
+    out, moved = jax.jit(apply, static_argnames="train")(params, state, points(), train=True)
     close(out, DATA["lieresnet.bnTrue/out_train"])
     after = entries("lieresnet.bnTrue/w/") | entries("lieresnet.bnTrue/after/")
     wanted = lj.interop.load_torch_lieconv(after, config)[1]
@@ -89,8 +89,8 @@ def test_hamiltonian_network():
 
     q, p = z0[:, :12].reshape(3, 6, 2), z0[:, 12:].reshape(3, 6, 2)
     # The published potential is that of q less its mean: the same, the network being invariant.
-    dq, dp = jax.grad(lambda q, p: hamiltonian(q, p).sum(), (0, 1))(q, p)
-    close(hamiltonian(q, p), DATA["hlieresnet/H"])
+    dq, dp = jax.jit(jax.grad(lambda q, p: hamiltonian(q, p).sum(), (0, 1)))(q, p)
+    close(jax.jit(hamiltonian)(q, p), DATA["hlieresnet/H"])
     close(jnp.concatenate([dp, -dq], 1).reshape(3, 24), DATA["hlieresnet/dzdt"])
 
 
