@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from benchmarks._protocol import serve
+from lie_jax.training import keep_freed_memory
 from lie_jax.typing import Array, PyTree
 
 
@@ -46,6 +47,7 @@ def serve_training_with_state(
     """
 
     def prepare():
+        keep_freed_memory()  # as `experiments` does
         loss_of, weights, statistics = build()
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         optimiser = optax.adam(1e-3)

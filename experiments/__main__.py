@@ -19,6 +19,7 @@ from experiments.shapes.study import study as study_shapes
 from experiments.springs.commands import SPRINGS
 from experiments.springs.drift import drift as drift_springs
 from experiments.springs.study import study as study_springs
+from lie_jax import training
 
 USAGE = """\
 usage: python -m experiments COMMAND EXPERIMENT [options]
@@ -103,4 +104,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    training.keep_freed_memory()
     sys.exit(main())

@@ -13,6 +13,7 @@ from lie_jax.training.loop import fit as fit
 from lie_jax.training.losses import absolute_error as absolute_error
 from lie_jax.training.losses import masked_mean_loss as masked_mean_loss
 from lie_jax.training.losses import squared_error as squared_error
+from lie_jax.training.memory import keep_freed_memory as keep_freed_memory
 from lie_jax.training.metrics import MetricsLog as MetricsLog
 from lie_jax.training.progress import rich_progress as rich_progress
 from lie_jax.training.run_folder import RunFolder as RunFolder
