@@ -12,6 +12,9 @@ from benchmarks._protocol import serve
 from lie_jax.training import keep_freed_memory
 from lie_jax.typing import Array, PyTree
 
+# As `experiments` does. On import: the workers put their batches on the device first.
+keep_freed_memory()
+
 
 def serve_training(
     build: Callable[[], tuple[Callable[..., Array], PyTree]], batches: Sequence[tuple[Any, ...]]
@@ -47,7 +50,6 @@ def serve_training_with_state(
     """
 
     def prepare():
-        keep_freed_memory()  # as `experiments` does
         loss_of, weights, statistics = build()
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         optimiser = optax.adam(1e-3)
