@@ -1,19 +1,20 @@
 """R² of molecules, by networks that respect rotations exactly, on average, in part or not at all.
 
 **Claim.** Frames of the molecule make a network exactly invariant to SE(3), where T(3) with
-augmentation and random lifts leave the prediction to chance. A discrete group is exact for its own
-rotations. Lifts may differ between training and test: with 2 of the 24 rotations of the octahedral
-group in training and all of them in tests, the prediction varies by a twenty-fifth of that of T(3)
-under any other rotation.
+augmentation and random lifts leave the prediction to chance. A discrete group is exact for its
+own rotations. Lifts may differ between training and test: with 2 of the 24 rotations of the
+octahedral group in training and all of them in tests, the prediction varies by a twenty-fifth of
+that of T(3) under any other rotation.
 
 **Data.** As in ``train qm9 --preset quick``: 20,000 molecules to train on, R² in bohr²; the first
 200 test molecules.
 
-**Network.** That of ``train qm9 --preset quick``: 3 layers of width 64, 93,000 parameters, for one of
-its 8 epochs, 312 steps of 64 molecules: so errors are twice those of ``make run``, and tell who learns
-soonest, not who learns best. Frames begin later than the others; in a run of 500 steps of 32 by
-a network of width 32 they ended with 37.5 (frames), 40.8 (weighted), 42.5 (T(3), augmented), 52.2 (2
-random lifts) and 44.0 (O), 400 steps with 47.9, 62.9 and 44.9 (the first three).
+**Network.** That of ``train qm9 --preset quick``: 3 layers of width 64, 93,000 parameters, for
+one of its 8 epochs, 312 steps of 64 molecules: so errors are twice those of ``make run``, and
+tell who learns soonest, not who learns best. Frames begin later than the others; in a run of 500
+steps of 32 by a network of width 32 they ended with 37.5 (frames), 40.8 (weighted), 42.5 (T(3),
+augmented), 52.2 (2 random lifts) and 44.0 (O), 400 steps with 47.9, 62.9 and 44.9 (the first
+three).
 
 **Cost.** 9 minutes 45 s on 2 cores, three of them the tests of O, with 24 lifts of every atom.
 Training on all 24 would take 144 times as long as on 2; so O trains on 2. ``--variants`` takes T3,
