@@ -10,11 +10,11 @@ that of T(3) under any other rotation.
 200 test molecules.
 
 **Network.** That of ``train qm9 --preset quick``: 3 layers of width 64, 93,000 parameters, for
-one of its 8 epochs, 312 steps of 64 molecules: so errors are 2.5 to 4 times those of ``make run``, and
-tell who learns soonest, not who learns best. Frames begin later than the others; in a run of 500
-steps of 32 by a network of width 32 they ended with 37.5 (frames), 40.8 (weighted), 42.5 (T(3),
-augmented), 52.2 (2 random lifts) and 44.0 (O), 400 steps with 47.9, 62.9 and 44.9 (the first
-three).
+one of its 8 epochs, 312 steps of 64 molecules: so errors are 2.5 to 4 times those of ``make
+run``, and tell who learns soonest, not who learns best. Frames begin later than the others; in a
+run of 500 steps of 32 by a network of width 32 they ended with 37.5 (frames), 40.8 (weighted),
+42.5 (T(3), augmented), 52.2 (2 random lifts) and 44.0 (O), 400 steps with 47.9, 62.9 and 44.9
+(the first three).
 
 **Cost.** 9 minutes 45 s on 2 cores, three of them the tests of O, with 24 lifts of every atom.
 Training on all 24 would take 144 times as long as on 2; so O trains on 2. ``--variants`` takes T3,
