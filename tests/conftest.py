@@ -53,6 +53,8 @@ def _compilation(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name not in _COMPILED_AS_BY_USERS:
             # Imported here: what is imported before pytest is configured is not type-checked.
+            # diffrax too: whatever it decorates on import would keep the patched `jit`.
+            import lie_jax.dynamics  # noqa: F401
             from lie_jax.testing._compile import fast_options
 
             jit = functools.partial(jax.jit, compiler_options=fast_options())
