@@ -9,16 +9,17 @@ that of T(3) under any other rotation.
 **Data.** As in ``train qm9 --preset quick``: 20,000 molecules to train on, R² in bohr²; the first
 200 test molecules.
 
-**Network.** That of ``train qm9 --preset quick``: 3 layers of width 64, 93,000 parameters, for
-one of its 8 epochs, 312 steps of 64 molecules: so errors are 2.5 to 4 times those of ``make
-run``, and tell who learns soonest, not who learns best. Frames begin later than the others; in a
-run of 500 steps of 32 by a network of width 32 they ended with 37.5 (frames), 40.8 (weighted),
-42.5 (T(3), augmented), 52.2 (2 random lifts) and 44.0 (O), 400 steps with 47.9, 62.9 and 44.9
-(the first three).
+**Network.** That of ``train qm9 --preset quick``, 3 layers of width 64, 93,000 parameters, but
+for one of its 8 epochs: 312 steps of 64 molecules. Errors are 2.5 to 4 times those of ``make
+run``, of one seed, and may be ordered by chance: with 2 layers of width 32, 500 steps of 32 and
+500 test molecules frames had 37.5, weighted frames 40.8, T(3) augmented 42.5, 2 random lifts
+52.2, O 44.0 (AMD EPYC; ``--width 32 --layers 2 --heads 4 --steps 500 --batch-size 32
+--learning-rate 3e-3 --test-size 500``).
 
-**Cost.** 9 minutes 45 s on 2 cores, three of them the tests of O, with 24 lifts of every atom.
-Training on all 24 would take 144 times as long as on 2; so O trains on 2. ``--variants`` takes T3,
-SE3-random-1 and C4-all too, whose 4 coupled lifts of every atom take 0.7 s a step.
+**Cost.** 9 minutes 45 s on 2 cores, about three of them the tests of O, with 24 lifts of every
+atom: that is why it tests on 200 molecules. All 24 lifts have 144 times the pairs of 2, so O
+trains on 2. ``--variants`` takes T3, SE3-random-1 and C4-all too, whose 4 coupled lifts of every
+atom take 0.7 s a step.
 
 **Command.** ``python -m experiments compare qm9-lifts``
 

@@ -20,10 +20,11 @@ constexpr int kColumns = kSide * kLanes;  // of a result, at once
 
 enum class Form { kScores, kMix, kSpread };
 
-// out(i, 0..n) = sum_l left(i, l) right[l]; left at i * row + l * column, rows of out apart by ``apart``.
+// out(i, 0..n) = sum_l left(i, l) right[l], of right's vectors from ``first`` on; left at i * row +
+// l * column, rows of out apart by ``apart``.
 template <int kVectors>
 void Multiply(const float* left, int64_t row, int64_t column, int rows, int inner,
-              const V (*right)[kMost / kLanes], int n, float* out, int64_t apart) {
+              const V (*right)[kMost / kLanes], int first, int n, float* out, int64_t apart) {
   constexpr int kRows = 4;
   for (int i = 0; i < rows; i += kRows) {
     V sum[kRows][kVectors] = {};
@@ -32,7 +33,7 @@ void Multiply(const float* left, int64_t row, int64_t column, int rows, int inne
     for (int l = 0; l < inner; ++l)
       for (int u = 0; u < kRows; ++u) {
         const float factor = from[u][l * column];
-        for (int v = 0; v < kVectors; ++v) sum[u][v] += factor * right[l][v];
+        for (int v = 0; v < kVectors; ++v) sum[u][v] += factor * right[l][first + v];
       }
     for (int u = 0; u < std::min(kRows, rows - i); ++u)
       std::memcpy(out + (i + u) * apart, sum[u], n * sizeof(float));
@@ -42,12 +43,12 @@ void Multiply(const float* left, int64_t row, int64_t column, int rows, int inne
 // Multiply, by as many vectors as the columns need.
 template <int kVectors = kSide>
 void MultiplyAll(const float* left, int64_t row, int64_t column, int rows, int inner,
-                 const V (*right)[kMost / kLanes], int n, float* out, int64_t apart) {
+                 const V (*right)[kMost / kLanes], int first, int n, float* out, int64_t apart) {
   if constexpr (kVectors > 1) {
     if (n <= (kVectors - 1) * kLanes)
-      return MultiplyAll<kVectors - 1>(left, row, column, rows, inner, right, n, out, apart);
+      return MultiplyAll<kVectors - 1>(left, row, column, rows, inner, right, first, n, out, apart);
   }
-  Multiply<kVectors>(left, row, column, rows, inner, right, n, out, apart);
+  Multiply<kVectors>(left, row, column, rows, inner, right, first, n, out, apart);
 }
 
 ffi::Error Handle(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> left, ffi::Buffer<ffi::F32> right,
@@ -84,11 +85,9 @@ ffi::Error Handle(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> left, ffi::Buffer<
       const int64_t rows = form == Form::kSpread ? k : q;
       float* result = is_scores ? z + pair : z + cloud * rows * point + h * c;
       const int64_t apart = is_scores ? k : point;
-      for (int64_t first = 0; first < n; first += kColumns) {
-        const int some = std::min<int64_t>(kColumns, n - first);
-        const V(*factors)[kMost / kLanes] =
-            reinterpret_cast<const V(*)[kMost / kLanes]>(to + first);
-        MultiplyAll(from, row, column, rows, inner, factors, some, result + first, apart);
+      for (int64_t at = 0; at < n; at += kColumns) {
+        const int columns = std::min<int64_t>(kColumns, n - at);
+        MultiplyAll(from, row, column, rows, inner, packed, at / kLanes, columns, result + at, apart);
       }
     }
   };

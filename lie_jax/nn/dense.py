@@ -22,12 +22,13 @@ def rounded_matmul(
 ) -> Float[Array, "n o"]:
     """left @ right with both rounded to ``factor_dtype``; sums and result in that of ``left``.
 
-    Its derivatives round likewise.
+    Its derivatives round likewise, but inside `jax.shard_map`.
     """
     flags = {"turn_left": False, "turn_right": False, "factor_dtype": jnp.dtype(factor_dtype)}
     right = right.astype(left.dtype)
     if jax.sharding.get_abstract_mesh().manual_axes:
-        # Inside `jax.shard_map` results say between which devices they differ, as JAX's own do.
+        # Inside `jax.shard_map` results say between which devices they differ, as JAX's own do; the
+        # derivatives there are JAX's too, whose cotangents are not rounded.
         return _compute(left, right, **flags)
     return _matmul.bind(left, right, **flags)
 

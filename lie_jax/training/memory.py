@@ -12,11 +12,11 @@ def keep_freed_memory() -> bool:
 
     XLA frees the buffers of a step at its end. glibc hands large ones back to the system, which
     gives them out again page by page, filled with zeros: for a network of 10 million parameters a
-    tenth of a step or more. Call it once, before the first computation: what other threads have
-    begun to use stays as it is.
+    fifth of a step (``benchmarks/README.md``). Call it once, before the first computation: what
+    other threads have begun to use stays as it is.
 
     Returns:
-        Whether this is glibc; elsewhere nothing is done.
+        Whether glibc took the settings; without glibc nothing is done.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:

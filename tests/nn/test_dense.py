@@ -53,6 +53,20 @@ def test_derivatives_of_every_order():
             np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-12)
 
 
+def test_inside_shard_map():
+    """Results know that they differ between devices; a product of rounded factors as outside."""
+    x, w = arrays((4, 3), (3, 5))
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    product = lambda x, w: rounded_matmul(x, w, BF16)  # noqa: E731
+    rows = jax.P("rows")
+    shared = jax.shard_map(product, mesh=mesh, in_specs=(rows, jax.P()), out_specs=rows)
+    np.testing.assert_allclose(shared(x, w), product(x, w), rtol=1e-6)
+    gradients = lambda f: jax.grad(lambda x, w: f(x, w).sum(), (0, 1))(x, w)  # noqa: E731
+    found, outside = gradients(shared), gradients(product)
+    for mine, other in zip(found, outside, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-2)
+
+
 @pytest.mark.parametrize("kind", ["transformer", "convolution"])
 def test_in_a_network(kind):
     """Near the network that rounds nothing, and not the same."""
