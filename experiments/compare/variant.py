@@ -27,8 +27,8 @@ class Variant:
         name: in tables, pictures and on the command line.
         group: of the network.
         lift_method, lift_samples, pair_embedding: see `lie_jax.LieTransformerConfig`.
-        test_lift_method: where the trained network lifts by another one; parameters do not know
-            by which lifts they were found.
+        train_frames: how many frames of a cloud each training step draws, see
+            `lie_jax.geometry.lift`; None takes all, as tests do.
         augment: of the training clouds, drawn anew at every step.
     """
 
@@ -37,24 +37,23 @@ class Variant:
     lift_method: LiftMethod = "random"
     lift_samples: int | None = None
     pair_embedding: EmbeddingName | PairEmbedding = "log"
-    test_lift_method: LiftMethod | None = None
+    train_frames: int | None = None
     augment: Motion = unmoved
 
     def build(self, config: lj.LieTransformerConfig, seed: int) -> lj.LieTransformer:
         """The network to train, whose sizes and other options are those of ``config``."""
-        return self._build(config, seed, self.lift_method, self.lift_samples)
+        return self._build(config, seed, self.train_frames)
 
     def build_for_test(self, config: lj.LieTransformerConfig, seed: int) -> lj.LieTransformer:
-        """The network to test: with the same parameters, but with its own lifts if it has any."""
-        if self.test_lift_method is None:
-            return self.build(config, seed)
-        return self._build(config, seed, self.test_lift_method, None)
+        """The network to test, with the same parameters and all frames."""
+        return self._build(config, seed, None)
 
-    def _build(self, config, seed, method, samples) -> lj.LieTransformer:
+    def _build(self, config, seed, frames) -> lj.LieTransformer:
         config = dataclasses.replace(
             config,
-            lift_method=method,
-            lift_samples=samples,
+            lift_method=self.lift_method,
+            lift_samples=self.lift_samples,
+            lift_frames=frames,
             pair_embedding=self.pair_embedding,
         )
         return lj.LieTransformer(config, group=self.group, rngs=nnx.Rngs(seed))

@@ -109,7 +109,7 @@ def _lifted(model: lj.LieTransformer, points: lj.PointSet, key: PRNGKey | None) 
         )
     return lj.lift(
         model.group, points, key=key, samples=config.lift_samples, method=config.lift_method,
-        random_offset=config.lift_random_offset,
+        random_offset=config.lift_random_offset, frames=config.lift_frames,
     )  # fmt: skip
 
 

@@ -9,9 +9,11 @@ from lie_jax.geometry.embeddings import radial_basis as radial_basis
 from lie_jax.geometry.embeddings import soft_distance as soft_distance
 from lie_jax.geometry.frame_rules import frames_of_motions as frames_of_motions
 from lie_jax.geometry.frame_rules import frames_of_rotations as frames_of_rotations
+from lie_jax.geometry.frames import FiniteFrameRule as FiniteFrameRule
 from lie_jax.geometry.frames import FrameRule as FrameRule
 from lie_jax.geometry.frames import Frames as Frames
 from lie_jax.geometry.frames import cloud_frames as cloud_frames
+from lie_jax.geometry.frames import draw_frames as draw_frames
 from lie_jax.geometry.frames import has_frames as has_frames
 from lie_jax.geometry.frames import register_frames as register_frames
 from lie_jax.geometry.lift import LiftMethod as LiftMethod

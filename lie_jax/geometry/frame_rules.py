@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from lie_jax import masking
-from lie_jax.geometry.frames import FrameRule, register_frames
+from lie_jax.geometry.frames import FiniteFrameRule, FrameRule, register_frames
 from lie_jax.groups import (
     E2,
     E3,
@@ -14,6 +14,7 @@ from lie_jax.groups import (
     SE2,
     SE3,
     SO3,
+    Discrete,
     Galilei,
     Group,
     Lorentz,
@@ -125,6 +126,15 @@ def _similarity(group: Group) -> FrameRule:
     return FrameRule(normalise, lambda y: y[..., :3], embed, reflects=False)
 
 
+def _discrete(group: Discrete) -> FiniteFrameRule:
+    """About the centroid, turned by every element of the point group."""
+
+    def normalise(points: PointSet) -> Array:
+        return group.section(centroid(points))
+
+    return FiniteFrameRule(normalise, group.elements)
+
+
 register_frames(SO3, frames_of_rotations(reflects=False))
 register_frames(RxSO3, frames_of_rotations(reflects=False))
 register_frames(O2, frames_of_rotations(reflects=True))
@@ -137,3 +147,4 @@ register_frames(Lorentz(), _lorentz)
 register_frames(Poincare(), _poincare)
 register_frames(Similarity(3), _similarity)
 register_frames(Galilei(), _galilei)
+register_frames(Discrete, _discrete)

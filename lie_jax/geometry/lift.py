@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.geometry import sampling
-from lie_jax.geometry.frames import FrameMethod, Frames, cloud_frames
+from lie_jax.geometry.frames import FrameMethod, Frames, cloud_frames, draw_frames
 from lie_jax.groups import Group
 from lie_jax.points import LiftedSet, PointSet
 from lie_jax.typing import PRNGKey, Validated
@@ -32,6 +32,7 @@ def lift(
     samples: Validated[int | None] = None,
     method: Validated[LiftMethod] = "random",
     random_offset: bool = False,
+    frames: Validated[int | None] = None,
 ) -> LiftedSet:
     """Lifts every point to group elements.
 
@@ -51,12 +52,17 @@ def lift(
             make a network exactly invariant. They lift by frames of the cloud, see
             `lie_jax.geometry.frames`; each frame is a cloud of its own, with one lift per
             point, and outputs are averaged over frames.
-            ``"frame"``: principal axes, 2 or 4 frames in the plane, 4 or 8 in space.
+            ``"frame"``: principal axes, 2 or 4 frames in the plane, 4 or 8 in space; one for every
+            element of the point group for ``Discrete`` groups.
             ``"weighted_frame"``: one per anchor (in space, per anchor and partner), with weights
             that make the average continuous.
             ``"local_frame"``: each point has its own, from its neighbours.
             ``"canonical"``: one frame, the cheapest.
         random_offset: multiply each cloud's grid by one Haar sample (``"grid"`` only).
+        frames: how many of a cloud's frames are drawn, by their weights; None takes all. Drawn
+            ones make a network invariant on average only: one for training costs what one lift
+            costs, and the trained network may be used with all. Gradients with respect to
+            coordinates do not see that weights change.
 
     Returns:
         LiftedSet of m = n s elements, point-major, sample-minor; of m = n elements per frame
@@ -78,13 +84,20 @@ def lift(
         raise ValueError(f"lift: samples must be an integer of at least 1, got {samples!r}")
     if random_offset and method != "grid":
         raise ValueError(f'lift: random_offset needs method="grid", got method={method!r}')
+    if frames is not None:
+        if not isinstance(frames, int) or frames < 1:
+            raise ValueError(f"lift: frames must be an integer of at least 1, got {frames!r}")
+        if method not in get_args(FrameMethod):
+            raise ValueError(
+                f"lift: frames needs a method of {get_args(FrameMethod)}, got method={method!r}"
+            )
     if method in get_args(FrameMethod):
         if samples not in (None, 1) and method != "weighted_frame":
             raise ValueError(
                 f"lift: samples must be left out with method={method!r}, got {samples}"
             )
         if group.has_stabiliser:
-            found = cloud_frames(group, points, cast(FrameMethod, method), samples)
+            found = _frames(group, points, key, samples, cast(FrameMethod, method), frames)
             return lift_in_frames(group, points, found)
         samples = None  # one lift per point, which moves with the points as it is
     if method == "all":
@@ -138,6 +151,14 @@ def lift_in_frames(group: Group, points: PointSet, frames: Frames) -> LiftedSet:
         mask=per_frame(points.mask, 0),
         frame_weights=frames.weights,
     )
+
+
+def _frames(group, points, key, anchors, method, count) -> Frames:
+    """All frames of the clouds, or ``count`` of them."""
+    if count is None:
+        return cloud_frames(group, points, method, anchors)
+    key = sampling.check_key("lift", key)
+    return draw_frames(key, cloud_frames(group, points, method, anchors), count)
 
 
 def _count_all(group: Group, samples: int | None) -> int:

@@ -46,7 +46,7 @@ class LieConvConfig:
         neighbour_mean: convolutions are means over the neighbours, not sums.
         pooling: ``"mean"``, ``"sum"`` or ``"max"`` over real lifted points; ``"none"`` gives one
             output per point, the mean over its lifts.
-        lift_samples, lift_method, lift_random_offset: see `lie_jax.geometry.lift`.
+        lift_samples, lift_method, lift_random_offset, lift_frames: see `lie_jax.geometry.lift`.
         pair_embedding: see `lie_jax.geometry.PairEmbedding`.
         pair_norm_bound: see `lie_jax.geometry.pairs.bound_norm`; None leaves pairs as they are.
         neighbours: see `NeighbourConfig`.
@@ -71,6 +71,7 @@ class LieConvConfig:
     lift_samples: int | None = None
     lift_method: LiftMethod = "random"
     lift_random_offset: bool = False
+    lift_frames: int | None = None
     pair_embedding: EmbeddingName | PairEmbedding = "log"
     pair_norm_bound: float | None = None
     neighbours: NeighbourConfig = NeighbourConfig()  # noqa: RUF009 (frozen)
@@ -91,6 +92,8 @@ class LieConvConfig:
         )
         if self.lift_samples is not None:
             check_positive(where, lift_samples=self.lift_samples)
+        if self.lift_frames is not None:
+            check_positive(where, lift_frames=self.lift_frames)
         check_option(where, "activation", self.activation, ActivationName)
         check_option(where, "pooling", self.pooling, PoolingName)
         check_option(where, "lift_method", self.lift_method, LiftMethod)

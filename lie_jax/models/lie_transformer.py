@@ -58,7 +58,7 @@ class LieTransformerConfig:
             shapes); ``"linear_pool"`` maps each point linearly, then pools (LieConv's).
         pooling: ``"mean"``, ``"sum"`` or ``"max"`` over real lifted points; ``"none"`` gives one
             output per point, the mean over its lifts.
-        lift_samples, lift_method, lift_random_offset: see `lie_jax.geometry.lift`.
+        lift_samples, lift_method, lift_random_offset, lift_frames: see `lie_jax.geometry.lift`.
         pair_embedding: see `lie_jax.geometry.PairEmbedding`.
         pair_norm_bound: see `lie_jax.geometry.pairs.bound_norm`; None leaves pairs as they are.
         neighbours: see `NeighbourConfig`.
@@ -86,6 +86,7 @@ class LieTransformerConfig:
     lift_samples: int | None = None
     lift_method: LiftMethod = "random"
     lift_random_offset: bool = False
+    lift_frames: int | None = None
     pair_embedding: EmbeddingName | PairEmbedding = "log"
     pair_norm_bound: float | None = None
     neighbours: NeighbourConfig = NeighbourConfig()  # noqa: RUF009 (frozen)
@@ -106,6 +107,8 @@ class LieTransformerConfig:
         )
         if self.lift_samples is not None:
             check_positive(where, lift_samples=self.lift_samples)
+        if self.lift_frames is not None:
+            check_positive(where, lift_frames=self.lift_frames)
         check_option(where, "block_norm", self.block_norm, BlockNorm)
         check_option(where, "head", self.head, HeadName)
         check_option(where, "output", self.output, OutputName)

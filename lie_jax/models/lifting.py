@@ -31,6 +31,8 @@ class LiftOptions(Protocol):
     @property
     def lift_random_offset(self) -> bool: ...
     @property
+    def lift_frames(self) -> int | None: ...
+    @property
     def pair_embedding(self) -> EmbeddingName | PairEmbedding: ...
     @property
     def neighbours(self) -> NeighbourConfig: ...
@@ -84,15 +86,22 @@ def lift_points(
     lift_key = neighbour_key = key
     if key is not None and config.neighbours.method == "random":
         lift_key, neighbour_key = jax.random.split(key)
-    lifted = geometry.lift(
+    return lift_as(config, group, points, lift_key), neighbour_key
+
+
+def lift_as(
+    config: LiftOptions, group: Group, points: PointSet, key: Validated[PRNGKey | None]
+) -> LiftedSet:
+    """`lie_jax.geometry.lift` with a config's options."""
+    return geometry.lift(
         group,
         points,
-        key=lift_key,
+        key=key,
         samples=config.lift_samples,
         method=config.lift_method,
         random_offset=config.lift_random_offset,
+        frames=config.lift_frames,
     )
-    return lifted, neighbour_key
 
 
 def run_lifted(

@@ -9,14 +9,13 @@ from flax import nnx
 
 from lie_jax.data.qm9.features import atom_features
 from lie_jax.data.qm9.properties import SYMBOLS
-from lie_jax.geometry import lift
 from lie_jax.groups import SO3
-from lie_jax.models import LieConv, LieTransformer
-from lie_jax.points import LiftedSet, PointSet
+from lie_jax.models.lifting import lift_as
+from lie_jax.points import PointSet
 from lie_jax.predict.checkpoint import Checkpoint
 from lie_jax.predict.describe import build_model
 from lie_jax.predict.molecules import Molecule
-from lie_jax.typing import Array, Float, PRNGKey, UInt8
+from lie_jax.typing import Array, Float, UInt8
 
 _SIZES = (12, 16, 19, 22, 29)
 """Numbers of atoms that molecules are padded to; QM9 has 18 on average. Then every eighth."""
@@ -76,7 +75,7 @@ class Network:
             coords = positions if samples == 1 else turn.act(rotation, positions)
             points = PointSet(coords, features, real)
             # One by one: a batch would draw lifts by the molecules' places in it.
-            lifted = jax.vmap(lambda one: _lift(model, one, key))(points)
+            lifted = jax.vmap(lambda one: lift_as(model.config, model.group, one, key))(points)
             return self._pool(model.from_lifted(lifted, key=key), real)
 
         return jax.lax.map(one_sample, (rotations, jax.random.split(lift_key, samples)))
@@ -110,18 +109,6 @@ class Network:
     def stds(self) -> np.ndarray:
         """(t,) standard deviations, in reported units."""
         return np.array([target.std for target in self.card.targets])
-
-
-def _lift(model: LieTransformer | LieConv, points: PointSet, key: PRNGKey) -> LiftedSet:
-    config = model.config
-    return lift(
-        model.group,
-        points,
-        key=key,
-        samples=config.lift_samples,
-        method=config.lift_method,
-        random_offset=config.lift_random_offset,
-    )
 
 
 def padded_sizes(largest: int) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from lie_jax.groups import (
     SE3,
     SO2,
     SO3,
+    Discrete,
     Galilei,
     Lorentz,
     Poincare,
@@ -125,6 +126,53 @@ def test_absent_points_change_nothing():
         np.testing.assert_allclose(
             elements[counts], wanted.elements[wanted.weights > 0], atol=1e-12
         )
+
+
+@pytest.mark.parametrize("group", [Discrete(SE3(), "T"), Discrete(E2(), "D3")], ids=str)
+def test_frames_of_a_discrete_group(group):
+    points = cloud(group, absent=1)
+    g = group.compose(group.section(jnp.arange(1.0, 1 + group.space_dim)), group.elements()[4])
+    moved = dataclasses.replace(points, coords=group.act(g, points.coords))
+    here, there = (frames_of(group, p, "frame") for p in (points, moved))
+    assert here.elements.shape == (group.order, 1, *group.element_shape)
+    np.testing.assert_allclose(here.weights, 1 / group.order)
+    wanted = group.to_matrix(group.compose(g, here.elements))
+    difference = np.abs(group.to_matrix(there.elements) - wanted[:, None]).max((2, 3, 4))
+    assert (np.sum(difference < 1e-12, axis=1) == 1).all()
+    with pytest.raises(NotImplementedError, match=r'must be "frame" for .*canonical'):
+        geometry.cloud_frames(group, points, "canonical")
+
+
+# --- some of the frames -------------------------------------------------------------------------
+
+
+def test_frames_are_drawn_by_their_weights(key):
+    weights = jnp.array([[0.0, 0.5, 0.0, 0.3, 0.2, 0.0], [1.0, 0, 0, 0, 0, 0]])
+    frames = geometry.Frames(jnp.arange(12.0).reshape(2, 6, 1, 1), weights)
+    draw = jax.jit(lambda key, count: geometry.draw_frames(key, frames, count), static_argnums=1)
+    for count in (1, 3):
+        drawn = jax.vmap(lambda k, c=count: draw(k, c))(jax.random.split(key, 4000))
+        assert drawn.elements.shape == (4000, 2, count, 1, 1)
+        np.testing.assert_array_equal(drawn.weights, np.float64(1 / count))
+        share = (drawn.elements[..., 0, :] == frames.elements[None, :, None, :, 0, 0]).mean((0, 2))
+        np.testing.assert_allclose(share, weights, atol=0.03)
+        np.testing.assert_array_equal(share[weights == 0], 0)
+
+
+def test_as_many_as_there_are_are_all(key):
+    points = cloud(SE3())
+    every = jax.jit(partial(lj.lift, SE3(), method="frame"))(points)
+    drawn = jax.jit(partial(lj.lift, SE3(), method="frame", frames=4, key=key))(points)
+    np.testing.assert_array_equal(drawn.elements, every.elements)
+    np.testing.assert_array_equal(drawn.frame_weights, every.frame_weights)
+
+
+def test_a_draw_does_not_see_padding_and_batch_mates(key):
+    group, points = SE3(), cloud(SE3(), absent=2)
+    lift = jax.jit(partial(lj.lift, group, method="weighted_frame", frames=2, key=key))
+    mates = jax.tree.map(lambda x: jnp.stack([x, x]), points)
+    wanted = lift(jax.tree.map(lambda x: x[None, :3], points)).elements[0]
+    np.testing.assert_allclose(lift(mates).elements[0, :, :3], wanted, atol=1e-12)
 
 
 # --- degenerate clouds ---------------------------------------------------------------------------
@@ -251,3 +299,13 @@ def test_where_a_point_has_one_lift_frames_have_nothing_to_do(group):
 def test_samples_are_left_to_the_method():
     with pytest.raises(ValueError, match="samples must be left out with method='frame'"):
         lj.lift(SE3(), cloud(SE3()), method="frame", samples=3)
+
+
+def test_how_many_are_drawn_is_checked():
+    points = cloud(SE3())
+    with pytest.raises(ValueError, match="frames must be an integer of at least 1, got 0"):
+        lj.lift(SE3(), points, method="frame", frames=0)
+    with pytest.raises(ValueError, match=r"frames needs a method of .*, got method='grid'"):
+        lj.lift(SE3(), points, method="grid", frames=1)
+    with pytest.raises(ValueError, match=r"key must be a jax\.random\.key, got None"):
+        lj.lift(SE3(), points, method="frame", frames=1)

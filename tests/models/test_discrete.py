@@ -52,6 +52,12 @@ def test_all_lifts_are_exact(group, allowed):
     assert spread(y) <= allowed
 
 
+@pytest.mark.parametrize("group", [Discrete(SE3(), "O"), Discrete(E2(), "D4")], ids=str)
+def test_frames_are_exact(group):
+    assert spread(outputs(group, jnp.float64, "frame")) <= 1e-10
+    assert spread(outputs(group, jnp.float32, "frame")) <= 1e-4
+
+
 def test_all_lifts_are_exact_when_tiled():
     assert spread(outputs(Discrete(SE2(), "C8"), jnp.float64, "all", "tiled")) <= 1e-10
 

@@ -52,6 +52,18 @@ def test_frames_in_float32(group, key):
     assert jnp.abs(moved - here).max() <= 1e-4 * jnp.abs(here).max()
 
 
+@pytest.mark.parametrize(("group", "method"), [(SE2(), "weighted_frame"), (SE3(), "frame")])
+def test_outputs_of_drawn_frames_are_right_on_average(group, method, key):
+    points = cloud(group)
+    drawn = build(group, method, lift_frames=1)
+    run = nnx.jit(lambda model, points, key: model(points, key=key))
+    each = np.stack([run(drawn, points, k) for k in jax.random.split(key, 400)])
+    wanted = compiled(build(group, method))(points)
+    error = each.std(0) / np.sqrt(len(each))
+    assert (each.std(0) > 1e-6).all()
+    assert (np.abs(each.mean(0) - wanted) < 5 * error).all()
+
+
 def test_a_random_lift_is_not_exact(key):
     model = compiled(build(SE3(), "random"), key)
     with pytest.raises(AssertionError, match="SE3"):
