@@ -37,6 +37,7 @@ O-all-in-tests      46.0 ± 4.6           0.8           2e-5          152
 ==================  ==========  ============  =============  ===========
 """
 
+import math
 from typing import Any
 
 import jax
@@ -46,6 +47,7 @@ import lie_jax as lj
 from experiments.compare.comparison import Column, Comparison, Predict, Result, Task
 from experiments.compare.settings import Settings
 from experiments.compare.variant import Variant
+from experiments.qm9.recipes.quick import QUICK
 from experiments.qm9_lifts import data
 from experiments.qm9_lifts.picture import draw
 from lie_jax import training
@@ -70,6 +72,7 @@ VARIANTS = (
     Variant("O", Discrete(SE3(), "O"), lift_method="frame", train_frames=1),
 )
 NAMES = tuple(variant.name for variant in VARIANTS)
+TRAIN_SIZE = 20_000
 RECIPE = ("T3-augmented", "SE3-random-1", "SE3-frame", "SE3-weighted-frame", "O")
 """Those of the recipe; ``--variants`` takes the others too."""
 REPEATED, REPEATS = 24, 4
@@ -82,10 +85,10 @@ def loss(outputs: Array, targets: Array) -> Array:
 
 
 def load(settings: Settings) -> Task:
-    """The molecules, and the network of the quick preset in small."""
+    """The molecules, and the network of the quick preset."""
     molecules = data.load(settings.train_size, settings.test_size)
     return Task(
-        config=settings.network(in_channels=qm9.CHANNELS),
+        config=settings.network(in_channels=qm9.CHANNELS, pooling=QUICK.pooling),
         train=molecules.train,
         loss=loss,
         evaluate=lambda predict: evaluate(predict, molecules, settings.seed),
@@ -97,7 +100,8 @@ def evaluate(predict: Predict, molecules: data.Molecules, seed: int) -> dict[str
     """Test error, and the spread of repeated predictions, in bohr²."""
 
     def tell(points: lj.PointSet, *key: PRNGKey) -> np.ndarray:
-        return predict(points, *key)[:, 0].astype(np.float64) * molecules.std + molecules.mean
+        y = predict(points, *key)[:, 0].astype(np.float64)
+        return y * molecules.std + molecules.offset[: len(y)]
 
     errors = np.abs(tell(molecules.test) - molecules.wanted)
     some = jax.tree.map(lambda x: x[:REPEATED], molecules.test)
@@ -139,7 +143,7 @@ QM9_LIFTS = Comparison(
     title="R² of molecules, by networks that respect rotations in different ways",
     notes=(
         "error: mean absolute test error and its standard error; of ridge: relative to ridge "
-        "regression on atom counts\n"
+        "regression on atom counts, which the networks are added to\n"
         "spread: standard deviation of the prediction for a molecule that is turned by any "
         "rotation, or by quarter turns about the z axis, in bohr²; where lifts are random they are "
         "drawn anew\n"
@@ -149,13 +153,16 @@ QM9_LIFTS = Comparison(
     variants=VARIANTS,
     full=Settings(
         variants=RECIPE,
-        train_size=20_000,
-        test_size=200,
-        steps=312,
-        width=64,
-        layers=3,
-        heads=8,
-        learning_rate=2e-3,
+        train_size=TRAIN_SIZE,
+        test_size=500,
+        steps=QUICK.epochs * math.ceil(TRAIN_SIZE / QUICK.batch_size),
+        batch_size=QUICK.batch_size,
+        buckets=QUICK.buckets,
+        width=QUICK.width,
+        layers=QUICK.layers,
+        heads=QUICK.heads,
+        learning_rate=QUICK.learning_rate,
+        ema_decay=QUICK.ema_decay,
     ),
     quick=Settings(
         variants=NAMES[:6],
