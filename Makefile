@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -c 'from lie_jax import native; print("machine code for this CPU:", native.status())'
 	@touch $@
 
-run: install     ## train on real molecules and show what was learnt (3 to 10 minutes on 2 cores)
+run: install     ## train on real molecules and show what was learnt (2 to 5 minutes on 2 cores)
 	$(BIN)/python -m experiments train qm9 --preset quick
 
 test: install    ## run the tests (20 to 30 minutes on 2 cores)

@@ -21,9 +21,9 @@ def draw(results: Mapping[str, Result], settings: Settings, path: Path) -> None:
     y = np.arange(len(names))[::-1]
     colours = [_colour(name) for name in names]
     with plt.rc_context(STYLE):
-        size = (11, 1.4 + 0.42 * len(names))
-        figure, (error, spread, cost) = plt.subplots(
-            1, 3, figsize=size, sharey=True, layout="constrained"
+        size = (13, 1.4 + 0.42 * len(names))
+        figure, (error, spread, step, prediction) = plt.subplots(
+            1, 4, figsize=size, sharey=True, layout="constrained"
         )
         values = [results[name]["mae"] for name in names]
         deviations = [results[name]["mae_standard_error"] for name in names]
@@ -44,14 +44,18 @@ def draw(results: Mapping[str, Result], settings: Settings, path: Path) -> None:
                 values, y, s=55, c=colours if face else "white", edgecolors=colours, lw=1.5
             )
         spread.set(xscale="log", xlabel="for a turned molecule (bohr²)")
-        spread.set_title("spread: ● any rotation, ○ quarter turns")
+        spread.set_title("spread: ● any rotation,\n○ quarter turns")
 
-        values = [results[name]["milliseconds_per_step"] for name in names]
-        drawn = cost.barh(y, values, 0.7, color=colours)
-        cost.bar_label(drawn, fmt="%.0f", padding=3)
-        cost.set(xlabel="of a training step (ms)", title="time")
-        cost.margins(x=0.12)
-        for axes in (error, spread, cost):
+        for axes, key, form, title, label in (
+            (step, "milliseconds_per_step", "%.0f", "training", "a step (ms)"),
+            (prediction, "milliseconds_per_cloud", "%.2g", "prediction", "a molecule (ms)"),
+        ):
+            values = [results[name][key] for name in names]
+            drawn = axes.barh(y, values, 0.7, color=colours)
+            axes.bar_label(drawn, fmt=form, padding=3)
+            axes.set(xlabel=label, title=title)
+            axes.margins(x=0.2)
+        for axes in (error, spread, step, prediction):
             axes.grid(False, axis="y")
             axes.tick_params(axis="y", length=0)
         figure.savefig(path)

@@ -1,40 +1,35 @@
 """R² of molecules, by networks that respect rotations exactly, on average, in part or not at all.
 
 **Claim.** Frames of the molecule make a network exactly invariant to SE(3), where T(3) with
-augmentation and random lifts leave the prediction to chance. A discrete group is exact for its
-own rotations. Lifts may differ between training and test: with 2 of the 24 rotations of the
-octahedral group in training and all of them in tests, the prediction varies by a twenty-fifth of
-that of T(3) under any other rotation.
+augmentation and random lifts leave the prediction to chance; a discrete group is exact for its own
+rotations. Exactness costs training nothing: each step draws one frame, tests average over all.
 
 **Data.** As in ``train qm9 --preset quick``: 20,000 molecules to train on, R² in bohr²; the first
-200 test molecules.
+500 test molecules.
 
-**Network.** That of ``train qm9 --preset quick``, 3 layers of width 64, 93,000 parameters, but
-for one of its 8 epochs: 312 steps of 64 molecules. Errors are 2.5 to 4 times those of ``make
-run``, of one seed, and may be ordered by chance: with 2 layers of width 32, 500 steps of 32 and
-500 test molecules frames had 37.5, weighted frames 40.8, T(3) augmented 42.5, 2 random lifts
-52.2, O 44.0 (AMD EPYC; ``--width 32 --layers 2 --heads 4 --steps 500 --batch-size 32
---learning-rate 3e-3 --test-size 500``).
+**Network.** That of ``train qm9 --preset quick``, trained as long: 3 layers of width 64, 93,000
+parameters, 4 epochs. SE3-random-1 draws a lift for every atom, O one of the 24 rotations of the
+octahedral group for a molecule, which is what augmentation by them would be; its tests average
+over the 24.
 
-**Cost.** 9 minutes 45 s on 2 cores, about three of them the tests of O, with 24 lifts of every
-atom: that is why it tests on 200 molecules. All 24 lifts have 144 times the pairs of 2, so O
-trains on 2. ``--variants`` takes T3, SE3-random-1 and C4-all too, whose 4 coupled lifts of every
-atom take 0.7 s a step.
+**Cost.** 7 minutes 30 s on 2 cores. ``--variants`` takes T3, SE3-random-2 and C4 too; 2 random
+lifts see each other, which takes four times the pairs.
 
 **Command.** ``python -m experiments compare qm9-lifts``
 
 **Result** (2 cores of an Intel Xeon, seed 0; errors in bohr², of which ridge regression on atom
-counts makes 175; spread in bohr²: standard deviation of the prediction for a turned molecule):
+counts makes 173; spread in bohr²: standard deviation of the prediction for a turned molecule;
+time of a training step, and of a prediction for one molecule):
 
-==================  ==========  ============  =============  ===========
-symmetry            error       any rotation  quarter turns  ms per step
-==================  ==========  ============  =============  ===========
-T3-augmented        51.9 ± 4.7            20             10           51
-SE3-random-2        67.6 ± 5.2            20             20          150
-SE3-frame           69.4 ± 5.0          2e-4           2e-4          186
-SE3-weighted-frame  73.1 ± 5.3          2e-4           2e-4          187
-O-all-in-tests      46.0 ± 4.6           0.8           2e-5          152
-==================  ==========  ============  =============  ===========
+==================  ==========  ============  =============  ===========  =============
+symmetry            error       any rotation  quarter turns  ms per step  ms to predict
+==================  ==========  ============  =============  ===========  =============
+T3-augmented        10.3 ± 0.5             4              3           42            0.8
+SE3-random-1        32.0 ± 1.3            32             33           43            1.0
+SE3-frame            9.1 ± 0.5          4e-4           3e-4           38            3.2
+SE3-weighted-frame  14.9 ± 0.8          4e-4           3e-4           45            3.0
+O                   10.2 ± 0.5             7           2e-5           52             26
+==================  ==========  ============  =============  ===========  =============
 """
 
 import math
