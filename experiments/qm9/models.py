@@ -22,10 +22,16 @@ DIRECTIONS = 3
 """Outputs per atom that tell its noise."""
 
 
-def build_model(recipe: Recipe) -> lj.LieTransformer | lj.LieConv:
+def build_model(
+    recipe: Recipe, *, lift_frames: int | None = None
+) -> lj.LieTransformer | lj.LieConv:
     """The network of a recipe, with one output for each target.
 
     Where it is not pooled inside (see `is_pooled_inside`), outputs are those of atoms.
+
+    Args:
+        recipe: the recipe.
+        lift_frames: see `lie_jax.geometry.lift`; the recipe's ``train_frames`` in training.
     """
     options: dict[str, Any] = {
         "in_channels": qm9.CHANNELS,
@@ -35,6 +41,7 @@ def build_model(recipe: Recipe) -> lj.LieTransformer | lj.LieConv:
         "pooling": poolings(recipe)[0] if is_pooled_inside(recipe) else "none",
         "lift_method": recipe.lift_method,
         "lift_samples": recipe.lift_samples,
+        "lift_frames": lift_frames,
         "pair_embedding": recipe.pair_embedding,
         "neighbours": lj.NeighbourConfig("nearest", count=recipe.neighbours)
         if recipe.neighbours

@@ -36,6 +36,8 @@ class Recipe:
     """How atoms are lifted, for groups with a stabiliser."""
     lift_samples: int = 1
     """Lifts per atom, for groups with a stabiliser."""
+    train_frames: int | None = None
+    """Frames of a molecule that each training step draws; tests, and None, take all."""
     pair_embedding: str = "log"
     """What is seen of a pair: logarithm as published, "radial(32, 8.0)", "log+radial"..."""
     neighbours: int | None = None
@@ -107,6 +109,16 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"Recipe: {name} must be at least 1, got {value}")
+        if self.train_frames is not None:
+            if self.train_frames < 1:
+                raise ValueError(
+                    f"Recipe: train_frames must be at least 1, got {self.train_frames}"
+                )
+            if "frame" not in self.lift_method:
+                raise ValueError(
+                    'Recipe: train_frames needs lift_method "frame" or "weighted_frame", got '
+                    f"{self.lift_method!r}"
+                )
         for name in ("noise", "noise_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"Recipe: {name} must not be negative, got {getattr(self, name)}")

@@ -118,6 +118,10 @@ class Run:
         self.task, self.folder = task, folder
         self.model = build_model(recipe)
         self._apply, params, model_state = lj.functional_with_state(self.model)
+        self._apply_in_training = self._apply
+        if recipe.train_frames is not None:
+            trained = build_model(recipe, lift_frames=recipe.train_frames)
+            self._apply_in_training, *_ = lj.functional_with_state(trained)
         self.batches = task.batches("train", shuffle=True)
         steps = recipe.epochs * len(self.batches)
         optimizer = build_optimizer(recipe, steps)
@@ -152,7 +156,9 @@ class Run:
             noise_key = jax.random.fold_in(motion_key, 1)
             shift = jax.random.normal(noise_key, points.coords.shape, points.coords.dtype)
             points = dataclasses.replace(points, coords=points.coords + recipe.noise * shift)
-        y, model_state = self._apply(params, model_state, points, key=lift_key, train=True)
+        y, model_state = self._apply_in_training(
+            params, model_state, points, key=lift_key, train=True
+        )
         y, told = self._outputs(y, points)
         present = jnp.asarray(batch.mask)
         loss = training.masked_mean_loss(training.absolute_error(y, targets), present)

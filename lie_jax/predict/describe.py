@@ -31,7 +31,7 @@ _GROUPS: dict[str, groups.Group] = {
     "Trivial": groups.Trivial(3),
 }
 _NESTED: dict[str, type] = {"attention": AttentionConfig, "neighbours": NeighbourConfig}
-_DTYPES = ("dtype", "param_dtype")
+_DTYPES = ("dtype", "param_dtype", "matmul_dtype")
 
 
 def describe_model(model: LieTransformer | LieConv) -> dict[str, Any]:

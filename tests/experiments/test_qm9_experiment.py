@@ -156,6 +156,8 @@ def test_presets_show_their_own_defaults(capsys):
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"train_size": 200_000}, "at most 100000"),
         ({"train_size": 0}, "train_size must be at least 1"),
+        ({"train_frames": 1}, 'train_frames needs lift_method "frame" or .*, got .random'),
+        ({"train_frames": 0, "lift_method": "frame"}, "train_frames must be at least 1, got 0"),
         ({"noise": -1.0}, "noise must not be negative"),
         ({"noise": 0.1, "group": "SE3"}, "noise must be 0 but for the LieTransformer on T3"),
     ],
@@ -217,8 +219,9 @@ def test_twelve_properties_in_one_network_and_the_predictor(here, few_molecules)
          "muon", "--precision", "bfloat16"],
         ["--preset", "lietransformer-T3-aug", "--noise", "0.05", "--optimizer", "schedule_free",
          "--pooling", "by_property", "--atom-references", "--split", "dimenet"],
+        ["--preset", "quick", "--group", "SE3", "--lift-method", "frame", "--train-frames", "1"],
     ],
-    ids=["lieconv", "noise"],
+    ids=["lieconv", "noise", "frames"],
 )  # fmt: skip
 def test_options_of_the_recipes_train(here, options):
     assert main(["train", "qm9", "--target", "U0", *options, *TINY]) == 0

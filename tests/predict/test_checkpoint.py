@@ -23,7 +23,8 @@ MODELS = {
         group=lj.groups.SE3(), rngs=nnx.Rngs(0),
     ),
     "lie_conv": lambda: lj.LieConv(
-        lj.LieConvConfig(in_channels=15, width=8, layers=1, batch_norm=True, pooling="none"),
+        lj.LieConvConfig(in_channels=15, width=8, layers=1, batch_norm=True, pooling="none",
+                         matmul_dtype=jnp.bfloat16),
         group=lj.groups.T(3), rngs=nnx.Rngs(0),
     ),
 }  # fmt: skip
@@ -38,7 +39,8 @@ def test_descriptions_lead_back_to_the_model(name):
     assert again.group == model.group
     assert json.dumps(describe_model(again)) == text
     same = dataclasses.replace(again.config, pair_embedding=model.config.pair_embedding)
-    same = dataclasses.replace(same, dtype=model.config.dtype, param_dtype=jnp.float32)
+    dtypes = {name: getattr(model.config, name) for name in ("dtype", "matmul_dtype")}
+    same = dataclasses.replace(same, **dtypes, param_dtype=jnp.float32)
     assert same == model.config
     size = [x.shape for x in jax.tree.leaves(lj.functional_with_state(model)[1:])]
     assert [x.shape for x in jax.tree.leaves(lj.functional_with_state(again)[1:])] == size
