@@ -126,8 +126,9 @@ def _similarity(group: Group) -> FrameRule:
     return FrameRule(normalise, lambda y: y[..., :3], embed, reflects=False)
 
 
-def _discrete(group: Discrete) -> FiniteFrameRule:
+def _discrete(group: Group) -> FiniteFrameRule:
     """About the centroid, turned by every element of the point group."""
+    assert isinstance(group, Discrete)
 
     def normalise(points: PointSet) -> Array:
         return group.section(centroid(points))
