@@ -113,7 +113,7 @@ def _methods(group: Group) -> list[str]:
         return ["one"]
     return (
         (["all"] if group.stabiliser_order else [])
-        + (["frame", "weighted_frame"] if has_frames(group) else [])
+        + [method for method in ("frame", "weighted_frame") if has_frames(group, method)]
         + ["given", "random"]
     )
 

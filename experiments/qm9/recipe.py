@@ -37,7 +37,8 @@ class Recipe:
     lift_samples: int = 1
     """Lifts per atom, for groups with a stabiliser."""
     train_frames: int | None = None
-    """Frames of a molecule that each training step draws; tests, and None, take all."""
+    """Frames of a molecule that each training step draws; tests, and None, take all. Weighted
+    frames are the square of lift_samples in number."""
     pair_embedding: str = "log"
     """What is seen of a pair: logarithm as published, "radial(32, 8.0)", "log+radial"..."""
     neighbours: int | None = None
@@ -114,10 +115,10 @@ class Recipe:
                 raise ValueError(
                     f"Recipe: train_frames must be at least 1, got {self.train_frames}"
                 )
-            if "frame" not in self.lift_method:
+            if "frame" not in self.lift_method or self.group in ("T3", "Trivial"):
                 raise ValueError(
-                    'Recipe: train_frames needs lift_method "frame" or "weighted_frame", got '
-                    f"{self.lift_method!r}"
+                    'Recipe: train_frames needs lift_method "frame" or "weighted_frame" and a '
+                    f"group of several lifts, got {self.lift_method!r} and {self.group}"
                 )
         for name in ("noise", "noise_weight"):
             if not getattr(self, name) >= 0:

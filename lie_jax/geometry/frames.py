@@ -81,9 +81,12 @@ def register_frames(kind: type[Group] | Group, rule: Callable[[Group], Rule]) ->
     _RULES[kind] = rule
 
 
-def has_frames(group: Group) -> bool:
-    """Whether the frame methods are known for a group."""
-    return group in _RULES or type(group) in _RULES
+def has_frames(group: Group, method: FrameMethod = "frame") -> bool:
+    """Whether a frame method is known for a group."""
+    make_rule = _RULES.get(group, _RULES.get(type(group)))
+    if make_rule is None:
+        return False
+    return method == "frame" or not isinstance(make_rule(group), FiniteFrameRule)
 
 
 def cloud_frames(

@@ -42,7 +42,8 @@ def lift(
         key: typed key; needed where the method draws and the stabiliser is not trivial. A
             point's samples depend on the key and on the point's index alone, not on padding
             or batch mates. So with ``"random"`` another order of the points gives other
-            samples; with every other method the order does not matter.
+            samples, and may give others of the drawn ``frames``; with every other method
+            the order does not matter.
         samples: lifts per point, s, of the first three methods, by default 1; must be 1 where
             points have a single lift. For ``"weighted_frame"`` the number of anchors, by
             default all points. The others know theirs.

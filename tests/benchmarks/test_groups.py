@@ -18,6 +18,6 @@ def test_one_group(capsys):
 def test_methods():
     """Every method by which points lift exactly, then what they are compared with."""
     assert groups._methods(groups.GROUPS["SL2"]) == ["one"]
-    assert groups._methods(groups.GROUPS["T(2) x C8"]) == ["all", "given", "random"]
+    assert groups._methods(groups.GROUPS["T(2) x C8"]) == ["all", "frame", "given", "random"]
     wanted = ["frame", "weighted_frame", "given", "random"]
     assert groups._methods(groups.GROUPS["Lorentz"]) == wanted

@@ -112,6 +112,13 @@ def test_settings_are_checked(change, message):
         Settings(**{"variants": ("a",), "train_size": 1, "test_size": 1, "steps": 1} | change)
 
 
+def test_frames_are_drawn_in_training_alone():
+    variant = next(v for v in QM9_LIFTS.variants if v.name == "SE3-frame")
+    config = QM9_LIFTS.quick.network(in_channels=3)
+    assert variant.build(config, 0).config.lift_frames == 1
+    assert variant.build_for_test(config, 0).config.lift_frames is None
+
+
 def test_steps_go_on_through_epochs():
     batches = Batches(np.full(5, 3), 2, (3,), seed=0)
     steps = Steps(batches, 7)

@@ -80,6 +80,8 @@ def test_rapidities_of_a_pair():
 def test_molecules_are_turned():
     found = molecules.load(40, 12)
     np.testing.assert_allclose(found.train.targets.mean(), 0, atol=1e-5)
+    np.testing.assert_allclose(found.train.targets.std(), 1, atol=1e-5)
+    np.testing.assert_allclose(np.abs(found.wanted - found.offset).mean(), found.ridge)
     for rotations in molecules.MOTIONS.values():
         turned = molecules.turn(jax.random.key(0), found.test, rotations)
         assert not np.allclose(turned.coords, found.test.coords)

@@ -5,6 +5,7 @@ import re
 import shutil
 from typing import get_args
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from experiments.qm9.recipe import Recipe
 from experiments.qm9.recipes import PRESETS
 from experiments.qm9.run import Run, Task
 from experiments.qm9.study import SMALL, RowName
+from lie_jax import training
 from lie_jax.data import qm9
 
 TINY = [
@@ -156,7 +158,8 @@ def test_presets_show_their_own_defaults(capsys):
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"train_size": 200_000}, "at most 100000"),
         ({"train_size": 0}, "train_size must be at least 1"),
-        ({"train_frames": 1}, 'train_frames needs lift_method "frame" or .*, got .random'),
+        ({"train_frames": 1}, "train_frames needs .*, got 'random' and T3"),
+        ({"train_frames": 1, "lift_method": "frame"}, "train_frames needs .* and T3"),
         ({"train_frames": 0, "lift_method": "frame"}, "train_frames must be at least 1, got 0"),
         ({"noise": -1.0}, "noise must not be negative"),
         ({"noise": 0.1, "group": "SE3"}, "noise must be 0 but for the LieTransformer on T3"),
@@ -230,6 +233,22 @@ def test_options_of_the_recipes_train(here, options):
     log = (the_run(here) / "metrics.jsonl").read_text().splitlines()
     losses = [record["loss"] for record in map(json.loads, log) if "loss" in record]
     assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("drawn", [None, 1])
+def test_frames_are_drawn_in_training_alone(here, drawn):
+    recipe = Recipe(
+        preset="quick", target="mu", group="SE3", lift_method="frame", train_frames=drawn,
+        augment="none", train_size=16, validation_size=16, width=8, layers=1, heads=2,
+    )  # fmt: skip
+    run = Run(Task.load(recipe), training.RunFolder(here))
+    data, batch = run.task.arrays("train"), next(iter(run.batches.epoch(0)))
+    state, keys = run.state, jax.random.split(jax.random.key(0))
+    loss = jax.jit(lambda key: run.loss(state.params, state.model_state, data, batch, key)[0])
+    assert (loss(keys[0]) == loss(keys[1])) == (drawn is None)
+    variables = (state.params, state.model_state)
+    predict = jax.jit(lambda key: run.predict_batch(variables, data, batch, key))
+    np.testing.assert_array_equal(predict(keys[0]), predict(keys[1]))
 
 
 def test_study_stops_goes_on_and_makes_the_table(here, capsys):

@@ -159,6 +159,16 @@ def test_frames_are_drawn_by_their_weights(key):
         np.testing.assert_array_equal(share[weights == 0], 0)
 
 
+def test_frames_that_weigh_nothing_are_not_drawn_by_rounding(key, monkeypatch):
+    last = jnp.float32(1 - 2**-24)  # of what jax.random.uniform gives; (last + 2) / 3 rounds to 1
+    monkeypatch.setattr(geometry.sampling, "per_index", lambda *_: last)
+    elements = jnp.arange(3.0, dtype=jnp.float32).reshape(3, 1, 1)
+    drawn = geometry.draw_frames(key, geometry.Frames(elements, jnp.float32([0.5, 0.5, 0])), 3)
+    assert drawn.elements.ravel().tolist() == [0, 1, 1]
+    none = geometry.draw_frames(key, geometry.Frames(elements, jnp.zeros(3, jnp.float32)), 1)
+    assert none.elements.ravel().tolist() == [2]
+
+
 def test_as_many_as_there_are_are_all(key):
     points = cloud(SE3())
     every = jax.jit(partial(lj.lift, SE3(), method="frame"))(points)
