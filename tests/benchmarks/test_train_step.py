@@ -43,9 +43,9 @@ def folder_with(path, *packages, source=""):
     ("case", "examples"),
     [
         ("tiny", "molecules/s"),
-        ("tiny-lieconv", "molecules/s"),
+        pytest.param("tiny-lieconv", "molecules/s", marks=pytest.mark.slow),
         ("tiny-springs", "systems/s"),
-        ("tiny-shapes", "clouds/s"),
+        pytest.param("tiny-shapes", "clouds/s", marks=pytest.mark.slow),
     ],
 )
 def test_json(case, examples, capsys):

@@ -95,8 +95,15 @@ def test_it_can_be_pulled_back_twice(key):
     close(found, expected)
 
 
-@pytest.mark.parametrize("steps", [4, 20], ids=["few", "many"])
-@pytest.mark.parametrize("system", [H, lambda *args: H(*args)], ids=["separable", "any"])
+@pytest.mark.parametrize(
+    ("system", "steps"),
+    [
+        pytest.param(H, 20, id="separable-many"),
+        pytest.param(H, 4, id="separable-few", marks=pytest.mark.slow),
+        pytest.param(lambda *args: H(*args), 20, id="any-many", marks=pytest.mark.slow),
+        pytest.param(lambda *args: H(*args), 4, id="any-few"),
+    ],
+)
 def test_rollouts_have_the_gradients_of_diffrax(system, steps, key):
     state, weights = initial(key, (3,))
 

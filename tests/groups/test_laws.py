@@ -19,6 +19,22 @@ GROUPS = [
     Squeeze(), RxSO2(), O2(), O3(), E2(), E3(),
 ]  # fmt: skip
 ROTATING = [SO2(), SE2(), SO3(), SE3(), RxSO2(), O2(), O3(), E2(), E3()]
+# Made of the others' code, with reflections or in another number of axes. In float64 their laws are
+# tried by default; what else takes long is left to `make test-slow`.
+MADE_OF_OTHERS = (T(1), T(3), Scaling(1), Scaling(3), O2(), O3(), E2(), E3())
+
+
+def others_slow(groups):
+    """Parameters of which those in MADE_OF_OTHERS are slow tests."""
+    marks = {group: pytest.mark.slow if group in MADE_OF_OTHERS else () for group in groups}
+    return [pytest.param(group, marks=mark) for group, mark in marks.items()]
+
+
+LAWS = [pytest.param(group, jnp.float64, id=f"float64-{group}") for group in GROUPS]
+LAWS += [
+    pytest.param(*param.values, jnp.float32, marks=param.marks, id=f"float32-{param.values[0]}")
+    for param in others_slow(GROUPS)
+]
 
 
 # One example: anything; elements next to the identity; elements turned by pi minus a little.
@@ -33,8 +49,7 @@ PLACES = st.one_of(
 # One compilation per group, dtype and shape serves every example: compiling takes longer than
 # trying the laws at many elements.
 @pytest.mark.no_cover
-@pytest.mark.parametrize("group", GROUPS, ids=str)
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize(("group", "dtype"), LAWS)
 @hypothesis.settings(max_examples=12, deadline=None, derandomize=True, database=None)
 @hypothesis.given(seed=st.integers(0, 2**31 - 1), place=PLACES)
 @hypothesis.example(seed=0, place={"angle": math.pi})
@@ -189,7 +204,7 @@ def test_section_at_the_singular_places_of_so3():
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("group", [g for g in GROUPS if g.algebra_dim], ids=str)
+@pytest.mark.parametrize("group", others_slow([g for g in GROUPS if g.algebra_dim]), ids=str)
 def test_derivatives_equal_finite_differences(group, key):
     """First and second, at elements turned by little, by much, and by nearly pi."""
     d = group.algebra_dim
@@ -222,7 +237,7 @@ def test_derivatives_equal_finite_differences(group, key):
     np.testing.assert_allclose(curve(a), second, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("group", ROTATING, ids=str)
+@pytest.mark.parametrize("group", others_slow(ROTATING), ids=str)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=["float32", "float64"])
 def test_derivatives_are_finite_everywhere(group, dtype):
     """All first and second derivatives of log(exp(a)), at 0, at pi and just beside both."""

@@ -110,12 +110,16 @@ OPTIONS = [
 
 
 GRID = {"lift_method": "grid"}
-CASES = [(group, options) for group in (lj.groups.T(2), lj.groups.SE2()) for options in OPTIONS]
+CASES = [(lj.groups.SE2(), options) for options in OPTIONS]
 CASES += [(group, {}) for group in (lj.groups.SO2(), lj.groups.SO3(), lj.groups.E3())]
 CASES += [(group, GRID) for group in (lj.groups.SE2(), lj.groups.SE3(), lj.groups.E3())]
 CASES += [
     (lj.groups.SE3(), {"neighbours": lj.NeighbourConfig("nearest", count=3)}),
     (lj.groups.SE3(), {"implementation": "tiled"}),
+    (lj.groups.T(2), {}),
+]
+CASES += [
+    pytest.param(lj.groups.T(2), options, marks=pytest.mark.slow) for options in OPTIONS if options
 ]
 
 
