@@ -57,7 +57,9 @@ def test_exact_swish_is_that_of_jax():
     np.testing.assert_array_equal(found, jax.jit(jax.nn.swish)(jnp.asarray(X)))
 
 
-@pytest.mark.parametrize("implementation", ["reference", "tiled"])
+@pytest.mark.parametrize(
+    "implementation", [pytest.param("reference", marks=pytest.mark.slow), "tiled"]
+)
 def test_exact_swish_in_a_model(implementation):
     """No approximation anywhere: no bits of exponents, no machine code; scores hardly change."""
     x = lj.PointSet(

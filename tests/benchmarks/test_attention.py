@@ -38,7 +38,10 @@ def test_machine_has_peaks():
     "arguments",
     [
         ("--implementation", "tiled", "--group", "T3", "--backward", "--coordinates"),
-        ("--implementation", "reference", "--group", "SE3", "--neighbours", "4"),
+        pytest.param(
+            ("--implementation", "reference", "--group", "SE3", "--neighbours", "4"),
+            marks=pytest.mark.slow,
+        ),
         ("--implementation", "floor", "--group", "SE2", "--backward"),
     ],
     ids=["tiled", "reference", "floor"],

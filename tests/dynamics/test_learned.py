@@ -108,7 +108,7 @@ GROUPS = {
 }  # fmt: skip
 
 
-_SLOW = {"SE3", "Lorentz", "E2"}  # SE2 and SO3 have the same code, and compile in a few seconds
+_SLOW = {"SE3", "Lorentz", "E2", "O2"}  # SE2 and SO3 have the same code, and compile sooner
 
 
 @pytest.mark.parametrize(

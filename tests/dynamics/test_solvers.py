@@ -104,7 +104,15 @@ def test_energy_error_is_bounded_over_1e5_steps_where_that_of_rk4_grows():
     assert last > 5 * first
 
 
-@pytest.mark.parametrize("solver", ORDERS, ids=str)
+@pytest.mark.parametrize(
+    "solver",
+    [
+        Leapfrog(),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (Yoshida4(), Yoshida6(), Nystrom4())),
+        RK38(),
+    ],
+    ids=str,
+)
 def test_diffrax_saves_and_steps_as_it_likes(solver, key):
     state, params = initial(key)
     terms = H.terms if isinstance(solver.term_structure, tuple) else diffrax.ODETerm(H.field)

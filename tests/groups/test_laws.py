@@ -19,8 +19,8 @@ GROUPS = [
     Squeeze(), RxSO2(), O2(), O3(), E2(), E3(),
 ]  # fmt: skip
 ROTATING = [SO2(), SE2(), SO3(), SE3(), RxSO2(), O2(), O3(), E2(), E3()]
-# Made of the others' code, with reflections or in another number of axes. In float64 their laws are
-# tried by default; what else takes long is left to `make test-slow`.
+# Made of the others' code, with reflections or in another number of axes. In float64 the laws of
+# most are tried by default; what else takes long is left to `make test-slow`.
 MADE_OF_OTHERS = (T(1), T(3), Scaling(1), Scaling(3), O2(), O3(), E2(), E3())
 
 
@@ -30,7 +30,15 @@ def others_slow(groups):
     return [pytest.param(group, marks=mark) for group, mark in marks.items()]
 
 
-LAWS = [pytest.param(group, jnp.float64, id=f"float64-{group}") for group in GROUPS]
+LAWS = [
+    pytest.param(
+        group,
+        jnp.float64,
+        id=f"float64-{group}",
+        marks=pytest.mark.slow if group in (O2(), E3()) else (),  # O(3), E(2) have their code
+    )
+    for group in GROUPS
+]
 LAWS += [
     pytest.param(*param.values, jnp.float32, marks=param.marks, id=f"float32-{param.values[0]}")
     for param in others_slow(GROUPS)

@@ -30,7 +30,7 @@ def test_laws(key):
         assert_group_laws(MIRROR, key=key, shape=(2,), dtype=jnp.float64, **place)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(jnp.float32, marks=pytest.mark.slow), jnp.float64])
 def test_equals_the_group_written_by_hand(dtype, key):
     group, exact = MOTION, SE3()
     angles = jnp.array([0, 1e-8, 1e-3, 0.5, 2, 3, math.pi - 0.02, math.pi - 1e-3], dtype)
@@ -46,6 +46,7 @@ def test_equals_the_group_written_by_hand(dtype, key):
     np.testing.assert_allclose(group.inverse(g), exact.to_matrix(exact.inverse(h)), atol=allowed)
 
 
+@pytest.mark.slow
 def test_derivatives_equal_those_of_the_group_written_by_hand(key):
     """First and second, of log(g exp(a)) where nothing is special, at 1, and next to the branch."""
     base = jnp.array([[0.3, -0.5, 1.0, 1, 2, 3], [0, 0, 0, 0, 0, 0], [0, 3.13, 0, 1, 1, 0]])

@@ -67,7 +67,9 @@ def test_inside_shard_map():
         np.testing.assert_allclose(mine, other, rtol=1e-2)
 
 
-@pytest.mark.parametrize("kind", ["transformer", "convolution"])
+@pytest.mark.parametrize(
+    "kind", ["transformer", pytest.param("convolution", marks=pytest.mark.slow)]
+)
 def test_in_a_network(kind):
     """Near the network that rounds nothing, and not the same."""
 
