@@ -6,9 +6,9 @@ import os
 import shutil
 import tempfile
 
-# Before NumPy is imported, here or by the workers, who inherit it: the threads of the linear algebra
-# library wait for each other in loops, and with two workers on two cores a call of milliseconds can
-# take seconds.
+# Before NumPy is imported, here or by the workers, who inherit it: the threads of the linear
+# algebra library wait for each other in loops, and with two workers on two cores a call of
+# milliseconds can take seconds.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
