@@ -22,7 +22,6 @@ from lie_jax.data import qm9
 
 _T3 = {"preset": "lietransformer-T3-aug"}
 _SE3 = {"preset": "lietransformer-SE3", "lift_samples": 2}
-_FRAMES = {"preset": "lietransformer-SE3", "lift_method": "frame"}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "distances": ("homo", {}),
     "without average of the weights": ("homo", {"ema_decay": 0.0}),
@@ -42,8 +41,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "SE3, 2 random lifts, logarithm": ("homo", _SE3),
     "SE3, 2 random lifts, harmonics": ("homo", _SE3 | {"pair_embedding": "harmonics"}),
-    "SE3, one of 4 frames a step, all in tests": ("homo", _FRAMES | {"train_frames": 1}),
-    "SE3, all of 4 frames": ("homo", _FRAMES),
     "distances, U0": ("U0", {}),
     "without atom references, U0": ("U0", {"atom_references": False}),
     "mean over atoms, U0": ("U0", {"pooling": "mean"}),

@@ -10,6 +10,7 @@ from flax import nnx
 
 import lie_jax as lj
 from lie_jax import attention, geometry
+from lie_jax.models.lifting import lift_as
 from lie_jax.nn.norm import MaskedBatchNorm
 from lie_jax.typing import Array, Float, PRNGKey
 
@@ -107,10 +108,7 @@ def _lifted(model: lj.LieTransformer, points: lj.PointSet, key: PRNGKey | None) 
             'attention_weights: model must have neighbours of method "all", got '
             f"{config.neighbours.method!r}"
         )
-    return lj.lift(
-        model.group, points, key=key, samples=config.lift_samples, method=config.lift_method,
-        random_offset=config.lift_random_offset, frames=config.lift_frames,
-    )  # fmt: skip
+    return lift_as(config, model.group, points, key)
 
 
 def _weights(model: lj.LieTransformer, lifted: lj.LiftedSet) -> Array:

@@ -165,7 +165,7 @@ def draw_frames(key: PRNGKey, frames: Frames, count: int) -> Frames:
     start = sampling.per_index(lambda k: jax.random.uniform(k, (), dtype), key, tuple(batch))
     # Never 1, whatever the rounding: the last frame of all may weigh nothing.
     places = jnp.minimum((start[..., None] + jnp.arange(count)) / count, 1 - jnp.finfo(dtype).eps)
-    below = jax.lax.stop_gradient(jnp.cumsum(frames.weights, axis=-1))
+    below = jnp.cumsum(frames.weights, axis=-1)
     index = jnp.sum(below[..., None, :] <= places[..., None] * below[..., -1:, None], axis=-1)
     index = jnp.minimum(index, s - 1)
 
