@@ -69,7 +69,7 @@ def _swish_scores(features: Array, *layers: Array) -> tuple[Array]:
     return (scores[:, 0],)
 
 
-_fast_scores = native.Accelerated(_swish_scores, native.Scores())
+_fast_scores = native.Accelerated(_swish_scores, shared=(0,), **native.LOCATION_SCORES)
 
 
 def pair_scores(

@@ -1,4 +1,4 @@
-"""Functions with faster code on a CPU, for themselves and for some of their derivatives.
+"""Functions with faster code on a CPU or GPU, for themselves and for some of their derivatives.
 
 A custom VJP would have no forward mode, a custom JVP no code for its transpose. So a function is a
 primitive: its tangent is one too, linear, whose transpose is the pullback, again such a function,
@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -19,12 +20,16 @@ Function = Callable[..., Sequence[Array]]
 
 
 class Code:
-    """What stands in for a plain function on a CPU: takes the same arguments, gives the same.
+    """What stands in for a plain function on one platform: takes the same arguments, gives the same.
 
     Where a method gives None, JAX derives the plain function instead.
     """
 
     def __call__(self, *arguments: Array) -> Sequence[Array]:
+        raise NotImplementedError
+
+    def is_there(self, *arguments: Array) -> bool:
+        """Whether it can be called with these."""
         raise NotImplementedError
 
     def tangent(self, moved: tuple[int, ...]) -> Function | None:
@@ -41,12 +46,16 @@ class Accelerated:
 
     Args:
         plain: the function in JAX; it defines the values and all derivatives.
-        code: for a CPU; None without.
+        shared: the places of arguments that all heads share. Every other argument and every result
+            has heads as its first axis, each computed by itself, so that a batch of heads is more
+            heads. None where it is not so.
+        codes: by platform, as `jax.lax.platform_dependent` names it.
     """
 
-    def __init__(self, plain: Function, code: Code | None = None):
+    def __init__(self, plain: Function, shared: tuple[int, ...] | None = None, **codes: Code):
         self.plain = plain
-        self.code = code
+        self.shared = shared
+        self.codes = codes
         self._pullbacks: dict[tuple[tuple[int, ...], tuple[int, ...]], Accelerated] = {}
 
     def __call__(self, *arguments: Array) -> tuple[Array, ...]:
@@ -60,9 +69,19 @@ class Accelerated:
         """
         if (wanted, given) not in self._pullbacks:
             plain = functools.partial(_plain_pullback, self.plain, wanted, given)
-            code = self.code and self.code.pullback(wanted, given)
-            self._pullbacks[wanted, given] = Accelerated(plain, code)
+            found = {name: code.pullback(wanted, given) for name, code in self.codes.items()}
+            codes = {name: code for name, code in found.items() if code is not None}
+            # The gradient of what heads share is a sum over them.
+            is_by_head = self.shared is not None and not set(self.shared) & set(wanted)
+            self._pullbacks[wanted, given] = Accelerated(
+                plain, self.shared if is_by_head else None, **codes
+            )
         return self._pullbacks[wanted, given]
+
+    def code(self, platform: str, arguments: Sequence[Array]) -> Code | None:
+        """Of the platform, if it can be called with these."""
+        code = self.codes.get(platform)
+        return code if code and code.is_there(*arguments) else None
 
     def tangent(self, moved: tuple[int, ...], *arguments: Array) -> tuple[Array, ...]:
         """Change of the results, from the arguments and the moved arguments' changes."""
@@ -100,16 +119,17 @@ def _plain_value(*arguments, function: Accelerated):
     return tuple(function.plain(*arguments))
 
 
-def _fast_value(*arguments, function: Accelerated):
-    return tuple((function.code or function.plain)(*arguments))
+def _fast_value(platform: str, *arguments, function: Accelerated):
+    return tuple((function.code(platform, arguments) or function.plain)(*arguments))
 
 
 def _plain_tangent(*arguments, function: Accelerated, moved: tuple[int, ...]):
     return function.tangent(moved, *arguments)
 
 
-def _fast_tangent(*arguments, function: Accelerated, moved: tuple[int, ...]):
-    code = function.code and function.code.tangent(moved)
+def _fast_tangent(platform: str, *arguments, function: Accelerated, moved: tuple[int, ...]):
+    code = function.code(platform, arguments)
+    code = code and code.tangent(moved)
     return tuple(code(*arguments)) if code else function.tangent(moved, *arguments)
 
 
@@ -120,12 +140,36 @@ def _shapes(compute: Callable, *arguments, **parameters):
     return [like(shape=x.shape, dtype=x.dtype, weak_type=False) for x in found]
 
 
-def _batched(compute: Callable, arguments, axes, **parameters):
+def _batched(compute: Callable, made: Primitive, arguments, axes, **parameters):
+    function, moved = parameters["function"], parameters.get("moved", ())
+    count = len(arguments) - len(moved)
+    places = [*range(count), *moved]
+    if function.shared is not None and all(
+        axis is None for place, axis in zip(places, axes, strict=True) if place in function.shared
+    ):
+        return _with_more_heads(made, places, arguments, axes, parameters)
     found = jax.vmap(functools.partial(compute, **parameters), in_axes=tuple(axes))(*arguments)
     return found, (0,) * len(found)
 
 
-def _primitive(name: str, compute: Callable) -> Primitive:
+def _with_more_heads(made: Primitive, places, arguments, axes, parameters):
+    """A batch of the arguments that are not shared, as one call."""
+    shared = parameters["function"].shared
+    size = next(x.shape[i] for x, i in zip(arguments, axes, strict=True) if i is not None)
+
+    def merged(x, axis):
+        x = jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
+        return x.reshape(-1, *x.shape[2:])
+
+    whole = [
+        x if place in shared else merged(x, axis)
+        for place, x, axis in zip(places, arguments, axes, strict=True)
+    ]
+    found = [x.reshape(size, -1, *x.shape[1:]) for x in made.bind(*whole, **parameters)]
+    return found, (0,) * len(found)
+
+
+def _primitive(name: str, compute: Callable, fast: Callable) -> Primitive:
     made = Primitive(name)
     made.multiple_results = True
 
@@ -135,17 +179,16 @@ def _primitive(name: str, compute: Callable) -> Primitive:
 
     made.def_impl(evaluate)
     made.def_abstract_eval(functools.partial(_shapes, compute))
-    batching.primitive_batchers[made] = functools.partial(_batched, compute)
+    batching.primitive_batchers[made] = functools.partial(_batched, compute, made)
     mlir.register_lowering(made, mlir.lower_fun(compute, multiple_results=True))
+    for platform in ("cpu", "cuda"):
+        lowered = mlir.lower_fun(functools.partial(fast, platform), multiple_results=True)
+        mlir.register_lowering(made, lowered, platform=platform)
     return made
 
 
-_value = _primitive("lie_jax_accelerated", _plain_value)
-mlir.register_lowering(_value, mlir.lower_fun(_fast_value, multiple_results=True), platform="cpu")
-_tangent = _primitive("lie_jax_accelerated_tangent", _plain_tangent)
-mlir.register_lowering(
-    _tangent, mlir.lower_fun(_fast_tangent, multiple_results=True), platform="cpu"
-)
+_value = _primitive("lie_jax_accelerated", _plain_value, _fast_value)
+_tangent = _primitive("lie_jax_accelerated_tangent", _plain_tangent, _fast_tangent)
 
 
 def _value_jvp(primals, tangents, *, function: Accelerated):

@@ -1,8 +1,9 @@
-"""Compiling the C++ beside this file for this machine, once."""
+"""Compiling the C++ and CUDA beside this file for this machine, once."""
 
 import ctypes
 import functools
 import hashlib
+import importlib.util
 import logging
 import os
 import platform
@@ -21,6 +22,10 @@ _FLAGS = [
     *("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared"),
     *("-fno-math-errno", "-fno-trapping-math"),
 ]
+_CUDA_FLAGS = ["-O3", "-std=c++17", "-shared", "-Xcompiler=-fPIC", f"-I{_FOLDER / 'cuda'}"]
+_LEAST_CAPABILITY = 80
+"""Of a GPU, 10 times: from there on it multiplies in TensorFloat-32."""
+_SOURCES = (".cc", ".h", ".cu", ".cuh")
 _TIMEOUT = 120.0
 
 _log = logging.getLogger(__name__)
@@ -28,7 +33,8 @@ _log = logging.getLogger(__name__)
 
 def status() -> str:
     """``"compiled in <folder>"`` or ``"not used: <why>"``; compiles what usual networks need."""
-    found = [_library("location", 16), _library("contract", None)]
+    on_gpu = jax.default_backend() == "gpu"
+    found = [_cuda()] if on_gpu else [_library("location", 16), _library("contract", None)]
     missing = [x for x in found if isinstance(x, str)]
     return f"not used: {missing[0]}" if missing else f"compiled in {_folder()}"
 
@@ -44,43 +50,90 @@ def library(name: str, hidden: int | None = None) -> ctypes.CDLL | None:
     return None if isinstance(found, str) else found
 
 
+def cuda_library() -> ctypes.CDLL | None:
+    """The library of ``cuda/location.cu`` for the GPUs of this process, likewise."""
+    found = _cuda()
+    return None if isinstance(found, str) else found
+
+
 @functools.cache
 def _library(name: str, hidden: int | None) -> ctypes.CDLL | str:
     """The library, or why there is none."""
-    if os.environ.get("LIE_JAX_NATIVE", "1") == "0":
-        return "the environment says LIE_JAX_NATIVE=0"
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         return "no C++ compiler (g++, clang++ or the environment's CXX)"
     own = name if hidden is None else f"{name}_{hidden}"
-    path = _folder() / f"{own}-{_fingerprint(compiler)}.so"
+    flags = _FLAGS if hidden is None else [*_FLAGS, f"-DHIDDEN={hidden}"]
+    command = [*compiler.split(), *flags]
+    source = _FOLDER / f"{name}.cc"
+    return _loaded(own, command, source, _processor(), f"lie_jax_{name}", f"lie_jax_{own}", "cpu")
+
+
+@functools.cache
+def _cuda() -> ctypes.CDLL | str:
+    """The library, or why there is none."""
+    compiler = _nvcc()
+    if compiler is None:
+        return "no CUDA compiler (nvcc on the path, in CUDA_HOME or installed by pip)"
+    found = {str(getattr(x, "compute_capability", "")) for x in jax.local_devices(backend="gpu")}
+    capabilities = sorted(x.replace(".", "") for x in found)
+    if not all(x.isdecimal() and int(x) >= _LEAST_CAPABILITY for x in capabilities):
+        return f"GPUs of compute capability {_LEAST_CAPABILITY / 10} or more, got {sorted(found)}"
+    codes = [f"-gencode=arch=compute_{x},code=sm_{x}" for x in capabilities]
+    command = [compiler, *_CUDA_FLAGS, *codes]
+    source, name = _FOLDER / "cuda" / "location.cu", "lie_jax_location_cuda"
+    return _loaded("location_cuda", command, source, [], "lie_jax_location", name, "CUDA")
+
+
+def _nvcc() -> str | None:
+    """CUDA's compiler: the environment's, or that which came with JAX's packages."""
+    if found := shutil.which("nvcc"):
+        return found
+    folders = [Path(os.environ.get("CUDA_HOME") or "/usr/local/cuda")]
+    spec = importlib.util.find_spec("nvidia")
+    for place in (spec and spec.submodule_search_locations) or []:
+        folders += sorted(Path(place).glob("cu*"), reverse=True)
+    paths = [folder / "bin" / "nvcc" for folder in folders]
+    return next((str(path) for path in paths if path.is_file()), None)
+
+
+def _loaded(
+    own: str,
+    command: list[str],
+    source: Path,
+    machine: list[str],
+    symbol: str,
+    target: str,
+    platform: str,
+) -> ctypes.CDLL | str:
+    """Compiles the source unless that is done, loads it and registers its symbol."""
+    if os.environ.get("LIE_JAX_NATIVE", "1") == "0":
+        return "the environment says LIE_JAX_NATIVE=0"
+    path = _folder() / f"{own}-{_fingerprint(source, command, machine)}.so"
     try:
         if not path.is_file():
-            _compile(compiler, _FOLDER / f"{name}.cc", hidden, path)
+            _compile(command, source, path)
         found = ctypes.CDLL(str(path))
-        capsule = jax.ffi.pycapsule(getattr(found, f"lie_jax_{name}"))
-        jax.ffi.register_ffi_target(f"lie_jax_{own}", capsule, platform="cpu")
+        capsule = jax.ffi.pycapsule(getattr(found, symbol))
+        jax.ffi.register_ffi_target(target, capsule, platform=platform)
     except subprocess.CalledProcessError as error:
-        why = f"{compiler} failed: {(error.stderr or '').strip()[:500]}"
+        why = f"{command[0]} failed: {(error.stderr or '').strip()[:500]}"
     except Exception as error:  # whatever goes wrong here must not stop a computation
         why = f"{type(error).__name__}: {error}"
     else:
         return found
-    _log.warning("lie_jax.native: %s runs in XLA alone: %s", name, why)
+    _log.warning("lie_jax.native: %s runs in XLA alone: %s", own, why)
     return why
 
 
-def _compile(compiler: str, source: Path, hidden: int | None, path: Path) -> None:
+def _compile(command: list[str], source: Path, path: Path) -> None:
     _log.info("lie_jax.native: compiling %s for this machine, once", path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Renamed at the end: another process sees the whole file or none.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
-        options = ["-isystem", jax.ffi.include_dir()]
-        if hidden is not None:
-            options.append(f"-DHIDDEN={hidden}")
         subprocess.run(
-            [*compiler.split(), *_FLAGS, *options, str(source), "-o", str(made)],
+            [*command, "-isystem", jax.ffi.include_dir(), str(source), "-o", str(made)],
             check=True,
             capture_output=True,
             text=True,
@@ -94,19 +147,17 @@ def _folder() -> Path:
     return Path(cache) / "lie_jax" / "native"
 
 
-def _fingerprint(compiler: str) -> str:
-    """Changes with the source, the way it is compiled, jaxlib's interface and the processor."""
+def _processor() -> list[str]:
+    """What machine code for this CPU depends on."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.is_file() else [platform.processor()]
     first = [x for x in lines if x.startswith(("model name", "flags", "Features"))][:2]
-    parts = (
-        compiler,
-        *_FLAGS,
-        jaxlib.version.__version__,
-        platform.machine(),
-        *(first or lines[:1]),
-    )
-    sources = [x.read_bytes() for pattern in ("*.cc", "*.h") for x in sorted(_FOLDER.glob(pattern))]
-    digest = hashlib.sha256(b"".join(sources))
-    digest.update("\0".join(parts).encode())
+    return [platform.machine(), *(first or lines[:1])]
+
+
+def _fingerprint(source: Path, command: list[str], machine: list[str]) -> str:
+    """Changes with the sources, the way they are compiled, jaxlib's interface and the machine."""
+    files = [x for x in sorted(source.parent.glob("*.*")) if x.suffix in _SOURCES]
+    digest = hashlib.sha256(b"".join(x.read_bytes() for x in files))
+    digest.update("\0".join([*command, jaxlib.version.__version__, *machine]).encode())
     return digest.hexdigest()[:16]

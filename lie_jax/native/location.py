@@ -1,11 +1,10 @@
-"""The location MLPs' machine code as functions of JAX, see ``location.cc``.
+"""The location MLPs' machine code on a CPU as functions of JAX, see ``location.cc``.
 
 Arguments of all are those of `Scores`: the pairs' features (f, p), then per head the
 weights and biases of three layers, (h, f, o), (h, o), (h, o, o), (h, o), (h, o, 1), (h, 1).
 """
 
 import enum
-import itertools
 from collections.abc import Sequence
 
 import jax
@@ -33,33 +32,22 @@ class _Kind(enum.IntEnum):
     TANGENT_OF_PULL_ALL = 7
 
 
-def has_code(weights: Sequence, biases: Sequence, features: Array) -> bool:
-    """Whether the machine code takes such a location MLP, with swish; compiles it if so.
-
-    Args:
-        weights, biases: of each layer, (h, in, out) and (h, out).
-        features: anything of the dtype of the pairs' features.
-    """
-    if len(weights) != 3 or jax.default_backend() != "cpu":
-        return False
-    if any(x.dtype != jnp.float32 for x in (features, *weights, *biases)):
-        return False
-    heads, inputs, hidden = weights[0].shape
-    sizes = (inputs, hidden, hidden, 1)
+def takes(features: int, hidden: int) -> bool:
+    """Whether there is code for such layers; compiles it if so."""
     return (
-        1 <= inputs <= _MAX_FEATURES
+        1 <= features <= _MAX_FEATURES
         and hidden % 4 == 0
         and hidden <= _MAX_HIDDEN
-        # All of them: the machine code reads what it is told, and broadcasts nothing.
-        and [x.shape for x in weights] == [(heads, *pair) for pair in itertools.pairwise(sizes)]
-        and [x.shape for x in biases] == [(heads, size) for size in sizes[1:]]
-        # Inside `jax.shard_map` results would have to say between which devices they differ.
-        and not jax.sharding.get_abstract_mesh().manual_axes
         and library("location", hidden) is not None
     )
 
 
-class Scores(Code):
+class _Location(Code):
+    def is_there(self, *arguments: Array) -> bool:
+        return takes(*arguments[1].shape[1:])
+
+
+class Scores(_Location):
     """Scores (h, p)."""
 
     def __call__(self, *arguments: Array) -> Sequence[Array]:
@@ -75,7 +63,7 @@ class Scores(Code):
         return _Pull(wanted)
 
 
-class _Pull(Code):
+class _Pull(_Location):
     """The wanted arguments' gradients, from the arguments and the scores' cotangents (h, p)."""
 
     def __init__(self, wanted: tuple[int, ...]):
@@ -113,7 +101,7 @@ class _Pull(Code):
         return _PullOfPullFeatures(wanted) if self.wanted == (0,) else None
 
 
-class _PullOfPullFeatures(Code):
+class _PullOfPullFeatures(_Location):
     """From the arguments, the scores' cotangents and those of the features' gradients."""
 
     def __init__(self, wanted: tuple[int, ...]):
