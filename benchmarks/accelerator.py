@@ -1,7 +1,11 @@
 """Attention on an accelerator: is it right, how fast is which size of tile.
 
+python -m benchmarks.accelerator kernels         machine code of location MLPs: errors, times
 python -m benchmarks.accelerator check           errors against float64, for several groups
 python -m benchmarks.accelerator tiles --n 4096  seconds of each size of tile
+python -m benchmarks.accelerator peak            of large matrix products
+
+LIE_JAX_CUDA=1 takes the machine code for NVIDIA GPUs, which is off otherwise.
 """
 
 import argparse
@@ -14,10 +18,12 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 import lie_jax as lj
-from lie_jax import geometry
+from lie_jax import geometry, native
+from lie_jax.attention import location
 from lie_jax.fused import api, pallas_vjp
 from lie_jax.fused.tiled import Tiling
 
@@ -40,7 +46,7 @@ PALLAS = ("16x16x8", "16x16")
 LARGEST_ERROR = 1e-5
 """Of float32, relative to the largest number."""
 
-TILED = ("64x256", "128x512", "256x512", "512x1024")
+TILED = ("64x256", "128x512", "256x512", "512x1024", "1024x2048", "2048x4096")
 
 
 def make_tiling(text: str) -> Tiling:
@@ -114,9 +120,67 @@ def check(implementations: Sequence[str]) -> bool:
 
 def _error(got, want) -> float:
     """The largest error, relative to the largest number."""
-    pairs = [*zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True)]
-    largest = max(float(jnp.max(jnp.abs(y))) for _, y in pairs)
-    return max(float(jnp.max(jnp.abs(x - y))) for x, y in pairs) / largest
+    pairs = [*zip(*(map(np.asarray, jax.tree.leaves(x)) for x in (got, want)), strict=True)]
+    largest = max(float(np.max(np.abs(y))) for _, y in pairs)
+    return max(float(np.max(np.abs(x - y))) for x, y in pairs) / largest
+
+
+def kernels(pairs: int) -> bool:
+    """Prints errors of the location MLPs' machine code, and its times for that many pairs.
+
+    Gives whether it is there and within `LARGEST_ERROR` of float64.
+    """
+    platform = "cuda" if jax.default_backend() == "gpu" else jax.default_backend()
+    code = native.LOCATION_SCORES.get(platform)
+    print(f"machine code: {native.status()}", flush=True)
+    if code is None or not code.is_there(*_location(3, 1, 1)):
+        return False
+    is_good = True
+
+    def results(function, *arguments):
+        *given, cotangent = arguments
+        values, pull = jax.vjp(lambda *x: function(*x)[0], *given)
+        return values, pull(cotangent)
+
+    fast = native.Accelerated(location._swish_scores, **{platform: code})
+    for features, heads, points in ((1, 1, 1), (3, 2, 1000), (6, 8, 5001), (16, 3, 777)):
+        arguments = _location(features, heads, points)
+        found = jax.jit(functools.partial(results, fast))(*arguments)
+        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+            wide = [x.astype(jnp.float64) for x in arguments]
+            exact = jax.jit(functools.partial(results, location._swish_scores))(*wide)
+        each = [_error(x, y) for x, y in zip(*map(jax.tree.leaves, (found, exact)), strict=True)]
+        print(f"{features} features, {heads} heads, {points} pairs: {max(each):.1e}", flush=True)
+        is_good &= max(each) <= LARGEST_ERROR  # False for NaN
+    *given, cotangent = _location(3, 8, pairs)
+    for name, function, arguments in (
+        ("scores", code, given),
+        ("gradients of weights", code.pullback(tuple(range(1, 7)), (0,)), [*given, cotangent]),
+        ("gradients of features", code.pullback((0,), (0,)), [*given, cotangent]),
+    ):
+        seconds = seconds_of(jax.jit(function), arguments)
+        print(f"{name}, 8 heads, {pairs:,} pairs: {seconds * 1e3:.2f} ms", flush=True)
+    return is_good
+
+
+def _location(features: int, heads: int, pairs: int) -> list[jax.Array]:
+    """Features, three layers' weights and biases, cotangents of the scores."""
+    shapes = [(features, pairs), (heads, features, 16), (heads, 16), (heads, 16, 16), (heads, 16)]
+    shapes += [(heads, 16, 1), (heads, 1), (heads, pairs)]
+    keys = jax.random.split(jax.random.key(features), len(shapes))
+    return [0.6 * jax.random.normal(k, x, jnp.float32) for k, x in zip(keys, shapes, strict=True)]
+
+
+def peak(sizes: Sequence[int] = (2048, 4096, 8192)) -> None:
+    """Prints what the largest matrix products reach, by precision."""
+    for size in sizes:
+        x = jax.random.normal(jax.random.key(0), (size, size))
+        for name in ("default", "highest", "bfloat16"):
+            y = x.astype(jnp.bfloat16) if name == "bfloat16" else x
+            precision = None if name == "bfloat16" else name
+            product = jax.jit(functools.partial(jnp.matmul, precision=precision))
+            rate = 2 * size**3 / seconds_of(product, (y, y), rounds=9) / 1e12
+            print(f"{size} x {size}, {name}: {rate:.1f} TFLOP/s", flush=True)
 
 
 def seconds_of(function, arguments, rounds: int = 5) -> float:
@@ -164,15 +228,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accelerator", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("what", choices=("check", "tiles"))
+    parser.add_argument("what", choices=("kernels", "check", "tiles", "peak"))
     parser.add_argument("--implementations", nargs="+", default=("reference", "tiled", "pallas"))
-    parser.add_argument("--n", type=int, default=4096)
+    parser.add_argument("--n", type=int, default=4096, help="points; kernels take n^2 pairs")
     parser.add_argument(
         "--pallas", nargs="*", default=PALLAS, metavar="ROWSxLANES[xWARPS]", help="tiles to time"
     )
     parser.add_argument("--tiled", nargs="*", default=TILED, metavar="QUERIESxKEYS")
     options = parser.parse_args(arguments)
     print(jax.__version__, jax.devices(), flush=True)
+    if options.what == "kernels":
+        return 0 if kernels(options.n**2) else 1
+    if options.what == "peak":
+        peak()
+        return 0
     if options.what == "check":
         return 0 if check(options.implementations) else 1
     variants = [

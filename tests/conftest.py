@@ -58,7 +58,10 @@ def _compilation(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name not in _COMPILED_AS_BY_USERS:
             # Imported here: what is imported before pytest is configured is not type-checked.
-            # diffrax too: whatever it decorates on import would keep the patched `jit`.
+            # The others too: whatever they decorate on import would keep the patched `jit`.
+            import flax.nnx  # noqa: F401
+            import optax  # noqa: F401
+
             import lie_jax.dynamics  # noqa: F401
             from lie_jax.testing._compile import fast_options
 

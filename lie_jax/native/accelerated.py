@@ -20,7 +20,7 @@ Function = Callable[..., Sequence[Array]]
 
 
 class Code:
-    """What stands in for a plain function on one platform: takes the same arguments, gives the same.
+    """What stands in for a plain function on a platform: takes the same arguments, gives the same.
 
     Where a method gives None, JAX derives the plain function instead.
     """

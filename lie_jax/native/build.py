@@ -72,6 +72,8 @@ def _library(name: str, hidden: int | None) -> ctypes.CDLL | str:
 @functools.cache
 def _cuda() -> ctypes.CDLL | str:
     """The library, or why there is none."""
+    if os.environ.get("LIE_JAX_CUDA") != "1":
+        return "its kernels have run on no GPU yet: the environment's LIE_JAX_CUDA=1 takes them"
     compiler = _nvcc()
     if compiler is None:
         return "no CUDA compiler (nvcc on the path, in CUDA_HOME or installed by pip)"
@@ -80,9 +82,15 @@ def _cuda() -> ctypes.CDLL | str:
     if not all(x.isdecimal() and int(x) >= _LEAST_CAPABILITY for x in capabilities):
         return f"GPUs of compute capability {_LEAST_CAPABILITY / 10} or more, got {sorted(found)}"
     codes = [f"-gencode=arch=compute_{x},code=sm_{x}" for x in capabilities]
-    command = [compiler, *_CUDA_FLAGS, *codes]
+    command = [compiler, *_cuda_flags(compiler), *codes]
     source, name = _FOLDER / "cuda" / "location.cu", "lie_jax_location_cuda"
     return _loaded("location_cuda", command, source, [], "lie_jax_location", name, "CUDA")
+
+
+def _cuda_flags(compiler: str) -> list[str]:
+    """Common ones, and where pip's packages keep what nvcc looks for in lib64."""
+    found = Path(compiler).resolve().parents[1] / "lib"
+    return [*_CUDA_FLAGS, *([f"-L{found}"] if (found / "libcudart_static.a").is_file() else [])]
 
 
 def _nvcc() -> str | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import accelerator
+from lie_jax import native
 from lie_jax.fused import api, pallas_vjp
 
 
@@ -26,3 +27,17 @@ def test_check(capsys, monkeypatch):
 def test_tiles(capsys):
     assert accelerator.main(["tiles", "--n", "16", "--pallas", "--tiled", "8x8"]) == 0
     assert "tiled 8x8, 4 warps: forward" in capsys.readouterr().out
+
+
+def test_kernels(capsys, monkeypatch):
+    if not native.status().startswith("compiled"):
+        pytest.skip(native.status())
+    assert accelerator.main(["kernels", "--n", "8"]) == 0
+    assert "gradients of weights, 8 heads, 64 pairs" in capsys.readouterr().out
+    monkeypatch.setattr(accelerator, "LARGEST_ERROR", 1e-12)
+    assert accelerator.main(["kernels", "--n", "8"]) == 1
+
+
+def test_peak(capsys):
+    accelerator.peak([16])
+    assert "16 x 16, bfloat16: " in capsys.readouterr().out
