@@ -14,6 +14,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from lie_jax import native
 from lie_jax.typing import Array, Float
 
 
@@ -54,6 +55,15 @@ def _compute(left: Array, right: Array, *, turn_left: bool, turn_right: bool, fa
     return lax.dot_general(left, right, (contracted, ((), ())), preferred_element_type=dtype)
 
 
+def _on_cpu(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):
+    flags = {"turn_left": turn_left, "turn_right": turn_right}
+    n, k = left.shape[::-1] if turn_left else left.shape
+    is_usual = left.dtype == right.dtype == jnp.float32 and factor_dtype == jnp.bfloat16
+    if is_usual and native.has_product(n, k, right.shape[0 if turn_right else 1]):
+        return native.bfloat16_product(left, right, **flags)
+    return _compute(left, right, **flags, factor_dtype=factor_dtype)
+
+
 def _abstract(left, right, *, turn_left: bool, turn_right: bool, factor_dtype):
     del factor_dtype
     shape = (left.shape[1 if turn_left else 0], right.shape[0 if turn_right else 1])
@@ -86,3 +96,4 @@ _matmul.def_abstract_eval(_abstract)
 ad.defbilinear(_matmul, _of_left, _of_right)
 batching.primitive_batchers[_matmul] = _batched
 mlir.register_lowering(_matmul, mlir.lower_fun(_compute, multiple_results=False))
+mlir.register_lowering(_matmul, mlir.lower_fun(_on_cpu, multiple_results=False), platform="cpu")

@@ -1,0 +1,39 @@
+"""Products of matrices rounded to bfloat16 on a CPU with units for them, see ``product.cc``."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lie_jax.native.build import library
+from lie_jax.typing import Array, Float
+
+_LEAST = 2**21
+"""Multiplications; below that many XLA's products are over before a second thread is awake."""
+
+
+def has_product(n: int, k: int, o: int) -> bool:
+    """Whether machine code takes products of (n, k) with (k, o); compiles it if so."""
+    return n * k * o >= _LEAST and _is_there()
+
+
+@functools.cache
+def _is_there() -> bool:
+    found = library("product")
+    return found is not None and bool(found.lie_jax_product_is_there())
+
+
+def bfloat16_product(
+    left: Float[Array, "..."], right: Float[Array, "..."], *, turn_left: bool, turn_right: bool
+) -> Float[Array, "n o"]:
+    """(n, k) by (k, o), float32: factors rounded to bfloat16, sums in float32.
+
+    Args:
+        left: (n, k), or (k, n) if it is turned.
+        right: (k, o), or (o, k) if it is turned.
+        turn_left, turn_right: whether a factor is stored the other way round.
+    """
+    shape = (left.shape[1 if turn_left else 0], right.shape[0 if turn_right else 1])
+    call = jax.ffi.ffi_call("lie_jax_product", jax.ShapeDtypeStruct(shape, jnp.float32))
+    return call(left, right, turn_left=np.int32(turn_left), turn_right=np.int32(turn_right))
