@@ -17,6 +17,7 @@ from jax.interpreters import ad, batching, mlir
 from lie_jax.typing import Array
 
 Function = Callable[..., Sequence[Array]]
+_PLATFORMS = ("cpu", "cuda")
 
 
 class Code:
@@ -49,10 +50,12 @@ class Accelerated:
         shared: the places of arguments that all heads share. Every other argument and every result
             has heads as its first axis, each computed by itself, so that a batch of heads is more
             heads. None where it is not so.
-        codes: by platform, as `jax.lax.platform_dependent` names it.
+        codes: for ``cpu`` and ``cuda``.
     """
 
     def __init__(self, plain: Function, shared: tuple[int, ...] | None = None, **codes: Code):
+        if unknown := set(codes) - set(_PLATFORMS):
+            raise ValueError(f"Accelerated: codes must be of {_PLATFORMS}, got {sorted(unknown)}")
         self.plain = plain
         self.shared = shared
         self.codes = codes
@@ -144,8 +147,12 @@ def _batched(compute: Callable, made: Primitive, arguments, axes, **parameters):
     function, moved = parameters["function"], parameters.get("moved", ())
     count = len(arguments) - len(moved)
     places = [*range(count), *moved]
-    if function.shared is not None and all(
-        axis is None for place, axis in zip(places, axes, strict=True) if place in function.shared
+    shared = function.shared
+    sizes = {x.shape[i] for x, i in zip(arguments, axes, strict=True) if i is not None}
+    if (
+        shared is not None
+        and sizes != {0}
+        and all(axis is None for place, axis in zip(places, axes, strict=True) if place in shared)
     ):
         return _with_more_heads(made, places, arguments, axes, parameters)
     found = jax.vmap(functools.partial(compute, **parameters), in_axes=tuple(axes))(*arguments)
@@ -159,14 +166,15 @@ def _with_more_heads(made: Primitive, places, arguments, axes, parameters):
 
     def merged(x, axis):
         x = jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
-        return x.reshape(-1, *x.shape[2:])
+        return x.reshape(size * x.shape[1], *x.shape[2:])
 
     whole = [
         x if place in shared else merged(x, axis)
         for place, x, axis in zip(places, arguments, axes, strict=True)
     ]
-    found = [x.reshape(size, -1, *x.shape[1:]) for x in made.bind(*whole, **parameters)]
-    return found, (0,) * len(found)
+    found = made.bind(*whole, **parameters)
+    split = [x.reshape(size, x.shape[0] // size, *x.shape[1:]) for x in found]
+    return split, (0,) * len(split)
 
 
 def _primitive(name: str, compute: Callable, fast: Callable) -> Primitive:
@@ -181,7 +189,7 @@ def _primitive(name: str, compute: Callable, fast: Callable) -> Primitive:
     made.def_abstract_eval(functools.partial(_shapes, compute))
     batching.primitive_batchers[made] = functools.partial(_batched, compute, made)
     mlir.register_lowering(made, mlir.lower_fun(compute, multiple_results=True))
-    for platform in ("cpu", "cuda"):
+    for platform in _PLATFORMS:
         lowered = mlir.lower_fun(functools.partial(fast, platform), multiple_results=True)
         mlir.register_lowering(made, lowered, platform=platform)
     return made

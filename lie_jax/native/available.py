@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lie_jax.native import cuda_location, location
+from lie_jax.native.build import is_alone
 from lie_jax.typing import Array
 
 LOCATION_SCORES = {"cpu": location.Scores(), "cuda": cuda_location.Scores()}
@@ -31,7 +32,6 @@ def has_code(weights: Sequence, biases: Sequence, features: Array) -> bool:
         # All of them: the machine code reads what it is told, and broadcasts nothing.
         [x.shape for x in weights] == [(heads, *pair) for pair in itertools.pairwise(sizes)]
         and [x.shape for x in biases] == [(heads, size) for size in sizes[1:]]
-        # Inside `jax.shard_map` results would have to say between which devices they differ.
-        and not jax.sharding.get_abstract_mesh().manual_axes
+        and is_alone()
         and takes(inputs, hidden)
     )

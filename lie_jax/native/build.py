@@ -39,6 +39,15 @@ def status() -> str:
     return f"not used: {missing[0]}" if missing else f"compiled in {_folder()}"
 
 
+def is_alone() -> bool:
+    """Whether machine code sees whole arrays.
+
+    Of several devices each would be given all of them, since XLA cannot divide what it does not
+    know; inside `jax.shard_map` results would have to say between which devices they differ.
+    """
+    return jax.device_count() == 1 and not jax.sharding.get_abstract_mesh().manual_axes
+
+
 def library(name: str, hidden: int | None = None) -> ctypes.CDLL | None:
     """The library of ``<name>.cc``, compiled and registered if it is not there yet; None without.
 
@@ -77,14 +86,25 @@ def _cuda() -> ctypes.CDLL | str:
     compiler = _nvcc()
     if compiler is None:
         return "no CUDA compiler (nvcc on the path, in CUDA_HOME or installed by pip)"
-    found = {str(getattr(x, "compute_capability", "")) for x in jax.local_devices(backend="gpu")}
+    try:
+        devices = jax.local_devices(backend="gpu")
+    except RuntimeError as error:  # lowered for a GPU on a machine that has none
+        return str(error)
+    found = {str(getattr(x, "compute_capability", "")) for x in devices}
     capabilities = sorted(x.replace(".", "") for x in found)
     if not all(x.isdecimal() and int(x) >= _LEAST_CAPABILITY for x in capabilities):
         return f"GPUs of compute capability {_LEAST_CAPABILITY / 10} or more, got {sorted(found)}"
     codes = [f"-gencode=arch=compute_{x},code=sm_{x}" for x in capabilities]
     command = [compiler, *_cuda_flags(compiler), *codes]
     source, name = _FOLDER / "cuda" / "location.cu", "lie_jax_location_cuda"
-    return _loaded("location_cuda", command, source, [], "lie_jax_location", name, "CUDA")
+    library = _loaded("location_cuda", command, source, [], "lie_jax_location", name, "CUDA")
+    if isinstance(library, str):
+        return library
+    library.lie_jax_location_failure.restype = ctypes.c_char_p
+    if failure := library.lie_jax_location_failure():  # an older driver, say
+        _log.warning("lie_jax.native: location_cuda runs in XLA alone: %s", failure.decode())
+        return failure.decode()
+    return library
 
 
 def _cuda_flags(compiler: str) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from lie_jax.native.build import library
+from lie_jax.native.build import is_alone, library
 from lie_jax.typing import Array, Float
 
 Form = Literal["scores", "mix", "spread"]
@@ -44,11 +44,7 @@ def _has_code(form: Form, left: Array, right: Array) -> bool:
     if jax.default_backend() != "cpu" or not left.dtype == right.dtype == jnp.float32:
         return False
     points = (left.shape[-3] if form == "scores" else max(left.shape[-2:]), right.shape[-3])
-    return (
-        max(*points, right.shape[-1]) <= _MOST
-        and not jax.sharding.get_abstract_mesh().manual_axes
-        and library("contract") is not None
-    )
+    return max(*points, right.shape[-1]) <= _MOST and is_alone() and library("contract") is not None
 
 
 def _plain(left: Array, right: Array, *, form: Form) -> Array:

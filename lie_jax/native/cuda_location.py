@@ -17,6 +17,7 @@ from lie_jax.native.build import cuda_library
 from lie_jax.typing import Array, Shape
 
 _MAX_FEATURES = 16
+_MAX_HEADS = 65535  # kMostHeads
 _HIDDEN = 16  # kHidden
 _PAIRS_PER_BLOCK = 64  # kTile * kWarps
 _SHARES = 1056
@@ -39,7 +40,8 @@ def takes(features: int, hidden: int) -> bool:
 
 class _Location(Code):
     def is_there(self, *arguments: Array) -> bool:
-        return takes(*arguments[1].shape[1:])
+        heads, features, hidden = arguments[1].shape
+        return 1 <= heads <= _MAX_HEADS and takes(features, hidden)
 
 
 class Scores(_Location):

@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 
 #include "parallel.h"
 
@@ -124,13 +123,15 @@ struct Factor {
 using Memory = std::unique_ptr<Word, decltype(&std::free)>;
 
 Memory Allocate(int64_t words) {
-  Word* found = static_cast<Word*>(std::aligned_alloc(64, 4 * words));
-  if (!found) throw std::bad_alloc();
-  return Memory(found, &std::free);
+  return Memory(static_cast<Word*>(std::aligned_alloc(64, 4 * words)), &std::free);
 }
+
+// Before tiles are read: GCC does not know that their instructions read memory.
+inline void Written() { asm volatile("" ::: "memory"); }
 
 // c, four tiles (0, 0), (0, 1), (1, 0), (1, 1), is the product of two panels.
 void Multiply(const Word* a, const Word* b, int64_t steps, float* c) {
+  Written();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -160,31 +161,36 @@ struct Tiles {  // the processor's registers for them, while there is one of the
       uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
       uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     } config;
+    Written();
     _tile_loadconfig(&config);
   }
   ~Tiles() { _tile_release(); }
 };
 
-void Product(ffi::ThreadPool& pool, const Factor& left, const Factor& right, float* out) {
+ffi::Error Product(ffi::ThreadPool& pool, const Factor& left, const Factor& right, float* out) {
   const int64_t n = left.size, o = right.size;
   constexpr int64_t kSome = 2;  // panels of a task
-  const Memory a = Allocate((left.Panels() + 1) * left.PanelSize());
-  Parallel(pool, (left.Panels() + kSome - 1) / kSome, [&](int64_t task) {
-    left.Pack(task * kSome, kSome, a.get() + task * kSome * left.PanelSize());
-  });
-  // Panels of B are packed when they are needed: one thread reads memory, another multiplies. Of more
-  // threads than there are such tasks, some pack the same ones and share the panels of A.
   const int64_t columns = (right.Panels() + kSome - 1) / kSome;
+  // Of more threads than there are tasks, some pack the same panels of B and share those of A.
   const int64_t shares = std::clamp<int64_t>(pool.num_threads() / columns, 1, left.Panels());
+  const Memory a = Allocate(left.Panels() * left.PanelSize());
+  const Memory b = Allocate(columns * shares * kSome * right.PanelSize());
+  if (!a || !b) return ffi::Error(ffi::ErrorCode::kResourceExhausted, "product: out of memory");
+  Parallel(pool, (left.Panels() + kSome - 1) / kSome, [&](int64_t task) {
+    const int64_t first = task * kSome;
+    left.Pack(first, std::min(kSome, left.Panels() - first), a.get() + first * left.PanelSize());
+  });
+  // Panels of B are packed when they are needed: one thread reads memory, another multiplies.
   Parallel(pool, columns * shares, [&](int64_t number) {
     const int64_t task = number / shares, share = number % shares;
-    const Memory b = Allocate(kSome * right.PanelSize());
-    right.Pack(task * kSome, kSome, b.get());
+    const int64_t count = std::min(kSome, right.Panels() - task * kSome);
+    Word* packed = b.get() + number * kSome * right.PanelSize();
+    right.Pack(task * kSome, count, packed);
     const Tiles tiles;
     for (int64_t i = share; i < left.Panels(); i += shares)
-      for (int64_t j = 0; j < kSome; ++j) {
+      for (int64_t j = 0; j < count; ++j) {
         alignas(64) float c[kPanel * kPanel];
-        Multiply(a.get() + i * left.PanelSize(), b.get() + j * right.PanelSize(), left.Steps(), c);
+        Multiply(a.get() + i * left.PanelSize(), packed + j * right.PanelSize(), left.Steps(), c);
         const int64_t column = (task * kSome + j) * kPanel;
         for (int row = 0; row < std::min<int64_t>(kPanel, n - i * kPanel); ++row)
           for (int side = 0; side < 2; ++side) {
@@ -194,6 +200,7 @@ void Product(ffi::ThreadPool& pool, const Factor& left, const Factor& right, flo
           }
       }
   });
+  return ffi::Error::Success();
 }
 
 #endif  // HAS_CODE
@@ -210,9 +217,8 @@ ffi::Error Handle(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> left, ffi::Buffer<
   if (!k) std::fill(z, z + n * o, 0.0f);
   if (!n || !k || !o) return ffi::Error::Success();
 #ifdef HAS_CODE
-  Product(pool, {left.typed_data(), n, k, !turn_left, true},
-          {right.typed_data(), o, k, static_cast<bool>(turn_right), false}, z);
-  return ffi::Error::Success();
+  return Product(pool, {left.typed_data(), n, k, !turn_left, true},
+                 {right.typed_data(), o, k, static_cast<bool>(turn_right), false}, z);
 #endif
   return ffi::Error::InvalidArgument("product: no code for this processor");
 }

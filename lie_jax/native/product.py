@@ -1,21 +1,28 @@
 """Products of matrices rounded to bfloat16 on a CPU with units for them, see ``product.cc``."""
 
 import functools
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lie_jax.native.build import library
+from lie_jax.native.build import is_alone, library
 from lie_jax.typing import Array, Float
 
 _LEAST = 2**21
 """Multiplications; below that many XLA's products are over before a second thread is awake."""
+_LEAST_SIDE = 32
+"""Smaller matrices are filled up to this with zeros."""
 
 
-def has_product(n: int, k: int, o: int) -> bool:
+def has_product(n: Any, k: Any, o: Any) -> bool:
     """Whether machine code takes products of (n, k) with (k, o); compiles it if so."""
-    return n * k * o >= _LEAST and _is_there()
+    sizes = (n, k, o)
+    if not all(isinstance(x, int) for x in sizes):  # symbolic, in `jax.export`
+        return False
+    return min(sizes) >= _LEAST_SIDE and math.prod(sizes) >= _LEAST and is_alone() and _is_there()
 
 
 @functools.cache

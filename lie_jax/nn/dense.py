@@ -91,7 +91,14 @@ def _batched(arguments, axes, **parameters):
 
 
 _matmul = Primitive("lie_jax_rounded_matmul")
-_matmul.def_impl(jax.jit(_compute, static_argnames=("turn_left", "turn_right", "factor_dtype")))
+
+
+@functools.partial(jax.jit, static_argnames=("turn_left", "turn_right", "factor_dtype"))
+def _evaluate(left: Array, right: Array, **flags) -> Array:
+    return _matmul.bind(left, right, **flags)
+
+
+_matmul.def_impl(_evaluate)
 _matmul.def_abstract_eval(_abstract)
 ad.defbilinear(_matmul, _of_left, _of_right)
 batching.primitive_batchers[_matmul] = _batched

@@ -1,5 +1,6 @@
 """The accelerator's check can fail, and its timings run."""
 
+import numpy as np
 import pytest
 
 from benchmarks import accelerator
@@ -34,10 +35,24 @@ def test_kernels(capsys, monkeypatch):
         pytest.skip(native.status())
     assert accelerator.main(["kernels", "--n", "8"]) == 0
     assert "gradients of weights, 8 heads, 64 pairs" in capsys.readouterr().out
-    monkeypatch.setattr(accelerator, "LARGEST_ERROR", 1e-12)
+    nan = lambda x, _: float("nan") if x.ndim == 3 else 0.0  # noqa: E731
+    monkeypatch.setattr(accelerator, "_error", nan)
     assert accelerator.main(["kernels", "--n", "8"]) == 1
+
+
+def test_errors_see_nan():
+    good, bad = np.zeros(2), np.array([1.0, np.nan])
+    assert np.isnan(accelerator._error([good, bad, good], [good + 1] * 3))
 
 
 def test_peak(capsys):
     accelerator.peak([16])
     assert "16 x 16, bfloat16: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_steps(capsys):
+    accelerator.steps(width=16, layers=1, batch=3, count=2)
+    out = capsys.readouterr().out
+    assert "T, 1 lifts, width 16, 1 layers, batch 3, products in bfloat16: " in out
+    assert "SE3, 4 lifts" in out

@@ -159,6 +159,14 @@ def test_frames_are_drawn_by_their_weights(key):
         np.testing.assert_array_equal(share[weights == 0], 0)
 
 
+def test_draws_of_two_batch_axes(key):
+    elements = jnp.arange(2 * 3 * 4, dtype=jnp.float64).reshape(2, 3, 4, 1, 1)
+    drawn = geometry.draw_frames(key, geometry.Frames(elements, jnp.full((2, 3, 4), 0.25)), 2)
+    assert drawn.elements.shape == (2, 3, 2, 1, 1)
+    cloud_of = drawn.elements[..., 0, 0] // 4
+    assert cloud_of.tolist() == [[[0, 0], [1, 1], [2, 2]], [[3, 3], [4, 4], [5, 5]]]
+
+
 def test_frames_that_weigh_nothing_are_not_drawn_by_rounding(key, monkeypatch):
     last = jnp.float32(1 - 2**-24)  # of what jax.random.uniform gives; (last + 2) / 3 rounds to 1
     monkeypatch.setattr(geometry.sampling, "per_index", lambda *_: last)

@@ -64,6 +64,27 @@ def test_outputs_of_drawn_frames_are_right_on_average(group, method, key):
     assert (np.abs(each.mean(0) - wanted) < 5 * error).all()
 
 
+def test_gradients_of_a_convolution_on_a_drawn_frame(key):
+    """In all parameters, and not of the frames that were not drawn."""
+    config = lj.LieConvConfig(
+        in_channels=3, width=8, layers=1, lift_method="frame", lift_frames=1,
+        param_dtype=jnp.float64,
+    )  # fmt: skip
+    model = lj.LieConv(config, group=SE2(), rngs=nnx.Rngs(0))
+    apply, params = lj.functional(model)
+    points = cloud(SE2())
+
+    @jax.jit
+    def gradients(params, key):
+        return jax.grad(lambda p: jnp.sum(apply(p, points, key=key) ** 2))(params)
+
+    first, again = gradients(params, key), gradients(params, key)
+    for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
+        assert jnp.isfinite(x).all()
+        np.testing.assert_array_equal(x, y)
+    assert any((x != 0).any() for x in jax.tree.leaves(first))
+
+
 def test_a_random_lift_is_not_exact(key):
     model = compiled(build(SE3(), "random"), key)
     with pytest.raises(AssertionError, match="SE3"):

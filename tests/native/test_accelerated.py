@@ -81,6 +81,37 @@ def test_other_batches_are_the_plain_function(x, weights):
     assert not any(len(shapes) > 2 for shapes in seen)
 
 
+def test_derivatives_of_a_batch_of_heads(x, weights):
+    function = Accelerated(plain, shared=(0,), cpu=Recorded([]))
+    change = jnp.cos(weights)
+    for derivative in (
+        lambda f: jax.vmap(jax.grad(lambda w: jnp.sum(f(x, w)[0] ** 2)))(weights),
+        lambda f: jax.vmap(lambda w, u: jax.jvp(lambda w: f(x, w)[0], (w,), (u,)))(weights, change),
+        lambda f: jax.vmap(lambda w: jax.jvp(lambda x: f(x, w)[0], (x,), (x,)))(weights),
+        lambda f: jax.vmap(jax.jacrev(lambda w: f(x, w)[0]))(weights),
+        lambda f: jax.vmap(jax.hessian(lambda w: jnp.sum(f(x, w)[0] ** 2)))(weights),
+    ):
+        for found, want in zip(
+            jax.tree.leaves(derivative(function)), jax.tree.leaves(derivative(plain)), strict=True
+        ):
+            np.testing.assert_allclose(found, want, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(4, 2, 0), (0, 2, 5)])
+def test_nothing(sizes):
+    """No points, or an empty batch."""
+    batch, heads, points = sizes
+    function = Accelerated(plain, shared=(0,), cpu=Recorded([]))
+    x, weights = jnp.zeros((3, points)), jnp.zeros((batch, heads, 3))
+    found = jax.vmap(lambda w: function(x, w)[0])(weights)
+    assert found.shape == (batch, heads, points)
+
+
+def test_unknown_platform():
+    with pytest.raises(ValueError, match=r"got \['gpu'\]"):
+        Accelerated(plain, gpu=Recorded([]))
+
+
 def test_batch_axes_other_than_the_first(x, weights):
     function = Accelerated(plain, shared=(0,), cpu=Recorded([]))
     moved = jnp.moveaxis(weights, 0, 2)

@@ -101,8 +101,24 @@ def test_gradients_of_a_dense_layer():
         np.testing.assert_allclose(found, want, rtol=0, atol=2e-6 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("why", ["small", "switched off"])
+@needs_units
+def test_not_only_inside_jit():
+    x, w = factors(170, 128, 112)
+    inside = jax.jit(lambda x, w: rounded_matmul(x, w, BF16))(x, w)
+    np.testing.assert_array_equal(rounded_matmul(x, w, BF16), inside)
+
+
+def test_sizes_of_no_use():
+    assert not native.has_product(100_000, 512, 1)
+    assert not native.has_product(100_000, 1, 512)
+    (b,) = jax.export.symbolic_shape("b")
+    assert not native.has_product(b, 512, 512)
+
+
+@pytest.mark.parametrize("why", ["small", "switched off", "two devices"])
 def test_xla_multiplies(monkeypatch, why):
+    if why == "two devices":
+        monkeypatch.setattr(build.jax, "device_count", lambda: 2)
     if why == "switched off":
         monkeypatch.setenv("LIE_JAX_NATIVE", "0")
         build._library.cache_clear()

@@ -23,6 +23,7 @@ enum Kind : int32_t { kScores = 0, kPullWeights = 1, kPullFeatures = 2 };
 
 // Blocks that are sure to fill the largest GPU several times over.
 constexpr int64_t kMostBlocks = 4096;
+constexpr int64_t kMostHeads = 65535;  // a grid's second side
 
 template <int kSteps>
 void Launch(cudaStream_t stream, Kind kind, const float* x, const Weights& weights,
@@ -55,7 +56,7 @@ ffi::Error Run(cudaStream_t stream, int32_t number, Array x, Array w1, Array b1,
     return ffi::Error::InvalidArgument("location: wrong number of axes");
   const int64_t features = x.dimensions()[0], pairs = x.dimensions()[1], heads = w1.dimensions()[0];
   constexpr int64_t h = location::kHidden;
-  if (features < 1 || features > 16 || kind < kScores || kind > kPullFeatures ||
+  if (features < 1 || features > 16 || heads < 1 || heads > kMostHeads || kind < kScores || kind > kPullFeatures ||
       !Is(w1, {heads, features, h}) || !Is(b1, {heads, h}) || !Is(w2, {heads, h, h}) ||
       !Is(b2, {heads, h}) || !Is(w3, {heads, h, 1}) || !Is(b3, {heads, 1}))
     return ffi::Error::InvalidArgument("location: shapes that do not fit");
@@ -92,6 +93,13 @@ ffi::Error Run(cudaStream_t stream, int32_t number, Array x, Array w1, Array b1,
 }
 
 }  // namespace
+
+// Why kernels cannot run here; null if they can.
+extern "C" const char* lie_jax_location_failure() {
+  cudaFuncAttributes unused;
+  const cudaError_t status = cudaFuncGetAttributes(&unused, location::Scores<1>);
+  return status == cudaSuccess ? nullptr : cudaGetErrorString(status);
+}
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lie_jax_location, Run,
                               ffi::Ffi::Bind()

@@ -3,11 +3,11 @@
 //   score = act(w3 . act(W2^T act(W1^T x + b1) + b2) + b3),   act = swish,
 //
 // with x a pair's features and 16 hidden features per layer; arrays as in ../location.cc: x (F, P),
-// W1 (heads, F, 16), scores (heads, P), float32. A warp works on 16 pairs of a head at a time, whose
-// hidden features never leave its registers: what one product of matrices leaves in a thread is what
-// the next one wants there, if the summed index runs in another order (see `AsFactor`). Factors are
-// sums of two numbers of TensorFloat-32, of whose four products the smallest is left out: errors are
-// about those of float32.
+// W1 (heads, F, 16), scores (heads, P), float32. A warp works on 16 pairs of a head at a time. Forward
+// their hidden features never leave its registers: what one product of matrices leaves in a thread is
+// what the next one wants there, if the summed index runs in another order (see `AsFactor`). Factors
+// are sums of two numbers of TensorFloat-32, of whose four products the smallest is left out: errors
+// are some times those of float32. NaN travels in the larger one.
 
 #pragma once
 
@@ -102,11 +102,12 @@ DEVICE float Sigmoid(float x) { return warp::Reciprocal(1 + warp::Exp2(x * -1.44
 // Of two numbers by one division; 2^60 is not infinite, squared neither.
 DEVICE void Sigmoids(float x, float y, float& of_x, float& of_y) {
   // Of a NaN and a number fminf gives the number: NaN comes back with the factor x of swish.
+  const float least = -41.5f;  // 2^-60 about
   const float a = 1 + warp::Exp2(fminf(x * -1.4426950408889634f, 60.0f));
   const float b = 1 + warp::Exp2(fminf(y * -1.4426950408889634f, 60.0f));
   const float inverse = warp::Reciprocal(a * b);
-  of_x = inverse * b;
-  of_y = inverse * a;
+  of_x = x < least ? 0.0f : inverse * b;
+  of_y = y < least ? 0.0f : inverse * a;
 }
 
 // The derivative of swish, from its argument and the logistic function of that.

@@ -40,7 +40,9 @@ DEVICE float Number(uint32_t x) { return __uint_as_float(x); }
 //   b  (t, g), (t + 4, g)
 //   c  (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1)
 DEVICE void Multiply(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+  // Volatile: all threads must come here together, so it must not move into a branch.
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));

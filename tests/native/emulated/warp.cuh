@@ -49,7 +49,8 @@ inline float FromXor(float x, int mask) { return From(x, Lane() ^ mask); }
 
 inline float Exp2(float x) { return std::exp2(x); }
 inline float Reciprocal(float x) { return 1 / x; }
-inline uint32_t Bits(float x) { return std::bit_cast<uint32_t>(x); }
+// A GPU knows one NaN.
+inline uint32_t Bits(float x) { return std::isnan(x) ? 0x7fffffffu : std::bit_cast<uint32_t>(x); }
 inline float Number(uint32_t x) { return std::bit_cast<float>(x); }
 
 inline void Multiply(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
