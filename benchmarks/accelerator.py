@@ -128,6 +128,11 @@ def _error(got, want) -> float:
     return float(np.max([np.max(np.abs(x - y)) for x, y in pairs]) / largest)
 
 
+KERNELS = ((1, 1, 1), (3, 2, 1000), (16, 3, 777), (6, 8, 300_000))
+"""Features, heads and pairs of each check of machine code; the last takes a GPU's blocks several
+rounds."""
+
+
 def kernels(pairs: int) -> bool:
     """Prints errors of the location MLPs' machine code, and its times for that many pairs.
 
@@ -146,9 +151,7 @@ def kernels(pairs: int) -> bool:
         return values, pull(cotangent)
 
     fast = native.Accelerated(location._swish_scores, **{platform: code})
-    # The last one takes a GPU's blocks several rounds.
-    many = max(5001, min(pairs, 300_000))
-    for features, heads, points in ((1, 1, 1), (3, 2, 1000), (16, 3, 777), (6, 8, many)):
+    for features, heads, points in KERNELS:
         arguments = _location(features, heads, points)
         found = jax.jit(functools.partial(results, fast))(*arguments)
         with jax.enable_x64(True), jax.default_matmul_precision("highest"):

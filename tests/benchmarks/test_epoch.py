@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from benchmarks.epoch import main
 
 
+@pytest.mark.slow
 def test_it_prints_both_speeds(capsys):
     options = "--width 8 --layers 1 --steps 2 --rounds 1"
     assert main(options.split()) == 0

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from benchmarks import groups
 
 
+@pytest.mark.slow
 def test_one_group(capsys):
     assert groups.main(["--group", "T(3)", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]

@@ -44,7 +44,7 @@ def folder_with(path, *packages, source=""):
     [
         ("tiny", "molecules/s"),
         pytest.param("tiny-lieconv", "molecules/s", marks=pytest.mark.slow),
-        ("tiny-springs", "systems/s"),
+        pytest.param("tiny-springs", "systems/s", marks=pytest.mark.slow),
         pytest.param("tiny-shapes", "clouds/s", marks=pytest.mark.slow),
     ],
 )

@@ -47,6 +47,8 @@ def flat(q, p):
     return jnp.concatenate([q.reshape(*q.shape[:-2], -1), p.reshape(*p.shape[:-2], -1)], axis=-1)
 
 
+# The loss and its gradient, below, come of them.
+@pytest.mark.slow
 def test_published_energy_and_field():
     H, (q, p), weights, system = published()
     params = dynamics.Learned(weights, system)

@@ -52,6 +52,8 @@ def test_train_report_and_files(here, capsys):
     assert (run / "drift.png").stat().st_size > 0
 
 
+# Of the loop that all experiments share; tests/training has it too.
+@pytest.mark.slow
 def test_resumed_run_is_the_uninterrupted_one(here):
     whole = Run(recipe(), training.RunFolder.create(here, "springs", "whole", recipe()))
     whole.train()

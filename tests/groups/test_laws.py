@@ -24,9 +24,9 @@ ROTATING = [SO2(), SE2(), SO3(), SE3(), RxSO2(), O2(), O3(), E2(), E3()]
 MADE_OF_OTHERS = (T(1), T(3), Scaling(1), Scaling(3), O2(), O3(), E2(), E3())
 
 
-def others_slow(groups):
-    """Parameters of which those in MADE_OF_OTHERS are slow tests."""
-    marks = {group: pytest.mark.slow if group in MADE_OF_OTHERS else () for group in groups}
+def others_slow(groups, made_of_others=MADE_OF_OTHERS):
+    """Parameters of which those made of others are slow tests."""
+    marks = {group: pytest.mark.slow if group in made_of_others else () for group in groups}
     return [pytest.param(group, marks=mark) for group, mark in marks.items()]
 
 
@@ -41,7 +41,7 @@ LAWS = [
 ]
 LAWS += [
     pytest.param(*param.values, jnp.float32, marks=param.marks, id=f"float32-{param.values[0]}")
-    for param in others_slow(GROUPS)
+    for param in others_slow(GROUPS, (*MADE_OF_OTHERS, SO3()))  # SE(3) has its code
 ]
 
 

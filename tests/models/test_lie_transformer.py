@@ -115,7 +115,7 @@ CASES += [(group, {}) for group in (lj.groups.SO2(), lj.groups.SO3(), lj.groups.
 CASES += [(group, GRID) for group in (lj.groups.SE2(), lj.groups.SE3(), lj.groups.E3())]
 CASES += [
     (lj.groups.SE3(), {"neighbours": lj.NeighbourConfig("nearest", count=3)}),
-    (lj.groups.SE3(), {"implementation": "tiled"}),
+    pytest.param(lj.groups.SE3(), {"implementation": "tiled"}, marks=pytest.mark.slow),
     (lj.groups.T(2), {}),
 ]
 CASES += [
@@ -206,7 +206,11 @@ def test_coincident_points_have_finite_derivatives(key):
     assert jnp.all(jnp.isfinite(jax.jit(jax.hessian(energy))(coords)))
 
 
-@pytest.mark.parametrize("group", [lj.groups.T(2), lj.groups.SE3()], ids=str)
+@pytest.mark.parametrize(
+    "group",
+    [lj.groups.T(2), pytest.param(lj.groups.SE3(), marks=pytest.mark.slow)],
+    ids=str,
+)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
 def test_output_dtype_follows_input(dtype, group, key):
     half = dtype == jnp.bfloat16

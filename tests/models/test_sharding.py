@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 # In a process of its own: the number of a CPU's devices is fixed when JAX starts.
 PROGRAM = """
 import jax, numpy as np, lie_jax as lj
@@ -48,6 +50,7 @@ def test_tiles():
     run(group="SE2()", implementation="tiled", neighbours="lj.NeighbourConfig()")
 
 
+@pytest.mark.slow
 def test_neighbours():
     nearest = 'lj.NeighbourConfig("nearest", count=3)'
     run(group="T(2)", implementation="tiled", neighbours=nearest)

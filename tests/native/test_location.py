@@ -138,6 +138,7 @@ def test_what_has_no_code_is_derived():
     compare(both, (2, 5, 2), tolerance=1e-5)
 
 
+@pytest.mark.slow
 def test_other_hidden_sizes():
     compare(lambda f, x, g, *_: (f(*x), _pulled(ALL, f, x, g)), (3, 200, 2, 8), code="03")
 

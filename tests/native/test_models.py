@@ -27,7 +27,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [*list(CASES)[:-1], pytest.param("neighbours", marks=pytest.mark.slow)]
+)
 def test_forces_and_their_gradients(name):
     """The gradient of a loss on forces, taken in both ways; two points coincide."""
     group, options, implementation = CASES[name]
