@@ -7,7 +7,7 @@
 // their hidden features never leave its registers: what one product of matrices leaves in a thread is
 // what the next one wants there, if the summed index runs in another order (see `AsFactor`). Factors
 // are sums of two numbers of TensorFloat-32, of whose four products the smallest is left out: errors
-// are some times those of float32. NaN travels in the larger one.
+// are a few times those of float32. NaN travels in the larger one.
 
 #pragma once
 
@@ -280,6 +280,26 @@ DEVICE Matrix PullSecond(const Network<kSteps>& net, const Matrix& slope, float 
   return found;
 }
 
+// The network's hidden features for a tile, and the cotangents on the way back to its second layer.
+struct Pass {
+  Matrix slope1, h1, h2, dz2;
+  float dz3, low, high;  // of the own pair's last argument, and of those of pairs g and g + 8
+
+  template <int kSteps>
+  DEVICE Pass(const Network<kSteps>& net, const Left (&inputs)[kSteps], const float* cotangent,
+              int64_t pairs, int64_t first) {
+    const int g = warp::Lane() / 4;
+    slope1 = net.First(inputs);
+    h1 = SwishAndSlope(slope1);
+    Matrix slope2 = net.Second(h1);
+    h2 = SwishAndSlope(slope2);
+    dz3 = PullLast(net.Last(h2), cotangent, pairs, first);
+    low = warp::From(dz3, 4 * g);
+    high = warp::From(dz3, 4 * g + 1);
+    dz2 = PullSecond(net, slope2, low, high);
+  }
+};
+
 DEVICE void Scale(Matrix& x, const Matrix& by) {
   for (int j = 0; j < 2; ++j)
     for (int c = 0; c < 4; ++c) x.at[j][c] *= by.at[j][c];
@@ -338,26 +358,21 @@ __global__ void __launch_bounds__(32 * kWarps, 3)
   for (int64_t first = start; first < pairs; first += step) {
     Left inputs[kSteps];
     net.Read(x, features, pairs, first, inputs);
-    Matrix z1 = net.First(inputs);
-    const Matrix h1 = SwishAndSlope(z1);
-    Matrix z2 = net.Second(h1);
-    const Matrix h2 = SwishAndSlope(z2);
-    const float dz3 = PullLast(net.Last(h2), cotangent, pairs, first);
-    db3 += dz3;
-    const float low = warp::From(dz3, 4 * g), high = warp::From(dz3, 4 * g + 1);
-    const Matrix dz2 = PullSecond(net, z2, low, high);
+    const Pass pass(net, inputs, cotangent, pairs, first);
+    const Matrix &h2 = pass.h2, &dz2 = pass.dz2;
+    db3 += pass.dz3;
     for (int j = 0; j < 2; ++j)
       for (int c = 0; c < 2; ++c) {
-        dw3[j][c] += low * h2.at[j][c] + high * h2.at[j][c + 2];
+        dw3[j][c] += pass.low * h2.at[j][c] + pass.high * h2.at[j][c + 2];
         db2[j][c] += dz2.at[j][c] + dz2.at[j][c + 2];
       }
     Matrix dz1 = back.Times(dz2);
-    Scale(dz1, z1);
+    Scale(dz1, pass.slope1);
     for (int j = 0; j < 2; ++j)
       for (int c = 0; c < 2; ++c) db1[j][c] += dz1.at[j][c] + dz1.at[j][c + 2];
 
     Left turned_h1[2], turned_dz2[2];
-    Turn(h1, memory, turned_h1);
+    Turn(pass.h1, memory, turned_h1);
     Turn(dz2, memory, turned_dz2);
     for (int s = 0; s < 2; ++s)
       for (int j = 0; j < 2; ++j) Multiply(dw2.at[j], turned_h1[s], AsRight(turned_dz2[s], j));
@@ -427,14 +442,9 @@ __global__ void __launch_bounds__(32 * kWarps, 3)
       const Network<kSteps> net(of_head, features);
       Left inputs[kSteps];
       net.Read(x, features, pairs, first, inputs);
-      Matrix z1 = net.First(inputs);
-      const Matrix h1 = SwishAndSlope(z1);
-      Matrix z2 = net.Second(h1);
-      const Matrix h2 = SwishAndSlope(z2);
-      const float dz3 = PullLast(net.Last(h2), cotangent + head * pairs, pairs, first);
-      const float low = warp::From(dz3, 4 * g), high = warp::From(dz3, 4 * g + 1);
-      Matrix dz1 = Back(of_head).Times(PullSecond(net, z2, low, high));
-      Scale(dz1, z1);
+      const Pass pass(net, inputs, cotangent + head * pairs, pairs, first);
+      Matrix dz1 = Back(of_head).Times(pass.dz2);
+      Scale(dz1, pass.slope1);
       for (int s = 0; s < 2; ++s) {
         const Left left = AsFactor(dz1, s);
         for (int i = 0; i < kSteps; ++i) {
