@@ -13,5 +13,5 @@ from lie_jax.native.available import LOCATION_SCORES as LOCATION_SCORES
 from lie_jax.native.available import has_code as has_code
 from lie_jax.native.build import status as status
 from lie_jax.native.contract import contract as contract
-from lie_jax.native.product import bfloat16_product as bfloat16_product
 from lie_jax.native.product import has_product as has_product
+from lie_jax.native.product import matmul as matmul

@@ -1,212 +1,142 @@
-// Products of matrices by units that multiply numbers of bfloat16 and add up in float32.
+// Products of matrices by units that multiply tiles of small numbers.
 //
 //   C (n, o) = A (n, k) B (k, o),   A stored as (k, n) if it is turned, B as (o, k)
 //
-// All are float32; the factors are rounded on the way into tiles of 16 x 32 numbers, in the order in
-// which the units read them. XLA's own code has rounded factors written to memory before.
+// All are float32; inside, factors are rounded to bfloat16, or three digits as good as float32.
 
 #include <algorithm>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
+#include <atomic>
+#include <vector>
 
+#include "digits.h"
 #include "parallel.h"
-
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__linux__)
-#define HAS_CODE 1
-#include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#include "rounded.h"
 
 // Whether there is code for this processor, and it may be used.
 extern "C" __attribute__((visibility("default"))) int32_t lie_jax_product_is_there() {
-#ifdef HAS_CODE
-  // Linux gives a process the tiles' registers when it asks for them.
-  return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0;
+#ifdef HAS_TILES
+  return tiles::AreThere();
 #else
   return 0;
 #endif
 }
 
+#ifdef HAS_TILES
+namespace tiles {
 namespace {
 
-constexpr int kSide = 16;               // rows of a tile, and columns of a tile of C
-constexpr int kDepth = 32;              // of k in a tile of a factor
-constexpr int kWords = kDepth / 2;      // a word is two numbers, next to each other along k
-constexpr int kTile = kSide * kWords;   // words
-constexpr int kPanel = 2 * kSide;       // rows of A, or columns of B, packed and multiplied together
+// Of a strip at most so many tiles are packed at a time, so that one of A and one of B stay in the
+// first cache; of strips of A so many bytes, so that they stay in the second.
+constexpr int64_t kTiles = 24;
+constexpr int64_t kBytes = 1 << 19;
 
-#ifdef HAS_CODE
-
-using Word = uint32_t;
-
-// Rows of 16 words become columns.
-void Transpose(__m512i (&x)[kSide]) {
-  __m512i y[kSide];
-  for (int i = 0; i < kSide; i += 2) {
-    y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-    y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-  }
-  for (int i = 0; i < kSide; i += 4)
-    for (int j = 0; j < 2; ++j) {
-      x[i + 2 * j] = _mm512_unpacklo_epi64(y[i + j], y[i + j + 2]);
-      x[i + 2 * j + 1] = _mm512_unpackhi_epi64(y[i + j], y[i + j + 2]);
-    }
-  for (int i = 0; i < 4; ++i)
-    for (int half = 0; half < 2; ++half) {
-      const __m512i a = x[8 * half + i], b = x[8 * half + 4 + i];
-      y[8 * half + i] = _mm512_shuffle_i32x4(a, b, 0x88);
-      y[8 * half + 4 + i] = _mm512_shuffle_i32x4(a, b, 0xdd);
-    }
-  for (int i = 0; i < 8; ++i) {
-    x[i] = _mm512_shuffle_i32x4(y[i], y[i + 8], 0x88);
-    x[i + 8] = _mm512_shuffle_i32x4(y[i], y[i + 8], 0xdd);
-  }
-}
-
-// Sixteen numbers rounded to bfloat16, in the lower halves of words.
-__m512i Rounded(__m512 x) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)); }
-
-__mmask16 First(int64_t count) {
-  return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
-}
-
-// A factor as it is stored: ``size`` rows of A or columns of B, each of ``depth`` numbers along k.
-struct Factor {
-  const float* numbers;
-  int64_t size, depth;
-  bool k_inside;    // numbers along k are neighbours in memory; else those along the other axis
-  bool rows_first;  // tiles have a row for each row, as A's; else one for each word along k, as B's
-
-  int64_t Panels() const { return (size + kPanel - 1) / kPanel; }
-  int64_t Steps() const { return (depth + kDepth - 1) / kDepth; }
-  int64_t PanelSize() const { return Steps() * 2 * kTile; }
-
-  // The tile of 16 rows from ``row`` and 32 numbers from ``k`` on; zeros beyond the last ones.
-  void PackTile(int64_t row, int64_t k, Word* to) const {
-    const int64_t rows = size - row, numbers_left = depth - k;
-    __m512i words[kSide];
-    for (int i = 0; i < kSide; ++i) words[i] = _mm512_setzero_si512();
-    if (k_inside) {
-      for (int i = 0; i < std::min<int64_t>(kSide, rows); ++i) {
-        const float* from = numbers + (row + i) * depth + k;
-        const __m512 low = _mm512_maskz_loadu_ps(First(numbers_left), from);
-        const __m512 high = _mm512_maskz_loadu_ps(First(numbers_left - 16), from + 16);
-        words[i] = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-      }
-    } else {
-      for (int i = 0; i < kDepth; ++i) {
-        if (i >= numbers_left || rows <= 0) break;
-        const float* from = numbers + (k + i) * size + row;
-        // The next tile's: rows this far apart are not fetched ahead by the processor.
-        if (i + kDepth < numbers_left) _mm_prefetch(from + kDepth * size, _MM_HINT_T0);
-        const __m512i x = Rounded(_mm512_maskz_loadu_ps(First(rows), from));
-        words[i / 2] = _mm512_or_si512(words[i / 2], i % 2 ? _mm512_slli_epi32(x, 16) : x);
+// Of ``count`` strips the tiles of some steps along k: strip by strip, step by step, part by part;
+// zeros beyond the last numbers.
+template <typename Form>
+void Pack(const Factor& from, int64_t first, int64_t count, int64_t step, int64_t steps, Word* to,
+          float* unit) {
+  const int64_t strip = steps * Form::kParts * kTile, k = step * Form::kDepth, row = first * kSide;
+  float inverse[kSome * kSide];
+  if (from.k_inside) {
+    for (int64_t i = 0; i < count * kSide; ++i) {
+      Form::UnitOfRow(from, row + i, k, steps, unit + i, inverse + i);
+      Word* words = to + i / kSide * strip + i % kSide * kSide;
+      const int64_t whole = row + i < from.size ? from.Whole(k, Form::kDepth, steps) : 0;
+      for (int64_t s = 0; s < steps; ++s, words += Form::kParts * kTile) {
+        const int64_t here = k + s * Form::kDepth;
+        if (s < whole) {
+          Form::template StepAlongK<true>(from, row + i, here, words, inverse + i);
+        } else {
+          Form::template StepAlongK<false>(from, row + i, here, words, inverse + i);
+        }
       }
     }
-    if (k_inside != rows_first) Transpose(words);
-    for (int i = 0; i < kSide; ++i) _mm512_store_si512(to + i * kSide, words[i]);
+  } else {
+    constexpr int kLong = Form::kDepth / kSide;  // numbers in a word
+    Form::UnitsOfRows(from, row, count, k, steps, unit, inverse);
+    const bool are_inside = row + count * kSide <= from.size;
+    const int64_t whole = are_inside ? from.Whole(k, kLong, steps * kSide) : 0;
+    for (int64_t word = 0; word < steps * kSide; ++word) {
+      Word* words = to + word / kSide * Form::kParts * kTile + word % kSide * kSide;
+      const int64_t here = k + word * kLong;
+      for (int64_t i = 0; i < count * kSide; i += kSide, words += strip) {
+        if (word < whole) {
+          Form::template WordAlongRows<true>(from, row + i, here, words, inverse + i);
+        } else {
+          Form::template WordAlongRows<false>(from, row + i, here, words, inverse + i);
+        }
+      }
+    }
   }
-
-  // ``count`` panels, side by side, so that rows that are neighbours in memory are read together:
-  // of each panel two tiles for every 32 numbers along k.
-  void Pack(int64_t first, int64_t count, Word* to) const {
-    for (int64_t step = 0; step < Steps(); ++step)
-      for (int64_t i = 0; i < 2 * count; ++i)
-        PackTile(first * kPanel + i * kSide, step * kDepth,
-                 to + i / 2 * PanelSize() + (2 * step + i % 2) * kTile);
-  }
-};
-
-using Memory = std::unique_ptr<Word, decltype(&std::free)>;
-
-Memory Allocate(int64_t words) {
-  return Memory(static_cast<Word*>(std::aligned_alloc(64, 4 * words)), &std::free);
+  if (from.k_inside == from.rows_first) return;
+  for (Word* end = to + count * strip; to < end; to += kTile) Transpose(to);
 }
 
-// Before tiles are read: GCC does not know that their instructions read memory.
-inline void Written() { asm volatile("" ::: "memory"); }
-
-// c, four tiles (0, 0), (0, 1), (1, 0), (1, 1), is the product of two panels.
-void Multiply(const Word* a, const Word* b, int64_t steps, float* c) {
-  Written();
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (int64_t step = 0; step < steps; ++step) {
-    _tile_loadd(4, a, 64);
-    _tile_loadd(5, a + kTile, 64);
-    _tile_loadd(6, b, 64);
-    _tile_loadd(7, b + kTile, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-    a += 2 * kTile;
-    b += 2 * kTile;
-  }
-  _tile_stored(0, c, 64);
-  _tile_stored(1, c + 256, 64);
-  _tile_stored(2, c + 512, 64);
-  _tile_stored(3, c + 768, 64);
-}
-
-struct Tiles {  // the processor's registers for them, while there is one of these
-  Tiles() {
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, unused[14] = {};
-      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } config;
-    Written();
-    _tile_loadconfig(&config);
-  }
-  ~Tiles() { _tile_release(); }
-};
-
+// Threads take units, some rows by 64 columns of C, until there are none. A thread packs what it
+// needs itself, rows of A once for all their units that it takes: to share them cost more than to
+// pack them twice, and another thread may be busy or slow.
+template <typename Form>
 ffi::Error Product(ffi::ThreadPool& pool, const Factor& left, const Factor& right, float* out) {
-  const int64_t n = left.size, o = right.size;
-  constexpr int64_t kSome = 2;  // panels of a task
-  const int64_t columns = (right.Panels() + kSome - 1) / kSome;
-  // Of more threads than there are tasks, some pack the same panels of B and share those of A.
-  const int64_t shares = std::clamp<int64_t>(pool.num_threads() / columns, 1, left.Panels());
-  const Memory a = Allocate(left.Panels() * left.PanelSize());
-  const Memory b = Allocate(columns * shares * kSome * right.PanelSize());
-  if (!a || !b) return ffi::Error(ffi::ErrorCode::kResourceExhausted, "product: out of memory");
-  Parallel(pool, (left.Panels() + kSome - 1) / kSome, [&](int64_t task) {
-    const int64_t first = task * kSome;
-    left.Pack(first, std::min(kSome, left.Panels() - first), a.get() + first * left.PanelSize());
-  });
-  // Panels of B are packed when they are needed: one thread reads memory, another multiplies.
-  Parallel(pool, columns * shares, [&](int64_t number) {
-    const int64_t task = number / shares, share = number % shares;
-    const int64_t count = std::min(kSome, right.Panels() - task * kSome);
-    Word* packed = b.get() + number * kSome * right.PanelSize();
-    right.Pack(task * kSome, count, packed);
-    const Tiles tiles;
-    for (int64_t i = share; i < left.Panels(); i += shares)
-      for (int64_t j = 0; j < count; ++j) {
-        alignas(64) float c[kPanel * kPanel];
-        Multiply(a.get() + i * left.PanelSize(), packed + j * right.PanelSize(), left.Steps(), c);
-        const int64_t column = (task * kSome + j) * kPanel;
-        for (int row = 0; row < std::min<int64_t>(kPanel, n - i * kPanel); ++row)
-          for (int side = 0; side < 2; ++side) {
-            const float* from = c + (row / kSide * 2 + side) * 256 + row % kSide * kSide;
-            float* to = out + (i * kPanel + row) * o + column + side * kSide;
-            _mm512_mask_storeu_ps(to, First(o - column - side * kSide), _mm512_load_ps(from));
-          }
+  const int64_t n = left.size, o = right.size, rows = left.Strips(), columns = right.Strips();
+  const int64_t all_steps = (left.depth + Form::kDepth - 1) / Form::kDepth;
+  const int64_t most_steps = std::min(kTiles / Form::kParts, all_steps);
+  const int64_t longest = most_steps * Form::kParts * kTile;  // words of a packed strip
+  const int64_t threads = pool.num_threads(), across = (columns + kSome - 1) / kSome;
+  const int64_t most_rows = std::min<int64_t>(kBytes / (sizeof(Word) * longest),
+                                              (rows * across + threads - 1) / threads);
+  const int64_t down = (rows + most_rows - 1) / most_rows, units = down * across;
+  std::atomic<int64_t> next = 0;
+  std::atomic<bool> is_short = false;
+  Parallel(pool, std::min(threads, units), [&](int64_t) {
+    const int64_t strips = most_rows + kSome;
+    Word* const a = Scratch(strips * (longest + kSide));
+    if (!a) {
+      is_short = true;
+      return;
+    }
+    Word* const b = a + most_rows * longest;
+    float* const a_unit = reinterpret_cast<float*>(a + strips * longest);
+    float* const b_unit = a_unit + most_rows * kSide;
+    std::vector<int64_t> taken;
+    for (int64_t step = 0; step < all_steps; step += most_steps) {
+      const int64_t steps = std::min(most_steps, all_steps - step);
+      const int64_t strip = steps * Form::kParts * kTile;
+      int64_t packed = -1;
+      for (size_t count = 0;; ++count) {
+        if (!step) taken.push_back(next.fetch_add(1));
+        if (count == taken.size() || taken[count] >= units) break;
+        const int64_t y = taken[count] / across, i0 = rows * y / down, i1 = rows * (y + 1) / down;
+        const int64_t j0 = taken[count] % across * kSome, j1 = std::min(j0 + kSome, columns);
+        for (int64_t i = i0; i < i1 && packed != y; i += kSome)
+          Pack<Form>(left, i, std::min(kSome, i1 - i), step, steps, a + (i - i0) * strip,
+                     a_unit + (i - i0) * kSide);
+        packed = y;
+        Pack<Form>(right, j0, j1 - j0, step, steps, b, b_unit);
+        for (int64_t j = j0; j < j1; ++j) {
+          // Anew for each: a thread that had to wait for the processor gets all registers back as
+          // ones that hold something, and goes on at half the speed.
+          const Tiles registers;
+          for (int64_t i = i0; i < i1; ++i)
+            Form::Multiply(a + (i - i0) * strip, b + (j - j0) * strip, steps,
+                           a_unit + (i - i0) * kSide, b_unit + (j - j0) * kSide, !step,
+                           {out + i * kSide * o + j * kSide, n - i * kSide, o - j * kSide, o});
+        }
       }
+    }
   });
+  if (is_short) return ffi::Error(ffi::ErrorCode::kResourceExhausted, "product: out of memory");
   return ffi::Error::Success();
 }
 
-#endif  // HAS_CODE
+}  // namespace
+}  // namespace tiles
+#endif
+
+namespace {
 
 ffi::Error Handle(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> left, ffi::Buffer<ffi::F32> right,
-                  ffi::Result<ffi::Buffer<ffi::F32>> out, int32_t turn_left, int32_t turn_right) {
+                  ffi::Result<ffi::Buffer<ffi::F32>> out, int32_t turn_left, int32_t turn_right,
+                  int32_t rounded) {
   const auto a = left.dimensions(), b = right.dimensions(), c = out->dimensions();
   if (a.size() != 2 || b.size() != 2 || c.size() != 2)
     return ffi::Error::InvalidArgument("product: factors must be matrices");
@@ -216,11 +146,14 @@ ffi::Error Handle(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> left, ffi::Buffer<
   float* z = out->typed_data();
   if (!k) std::fill(z, z + n * o, 0.0f);
   if (!n || !k || !o) return ffi::Error::Success();
-#ifdef HAS_CODE
-  return Product(pool, {left.typed_data(), n, k, !turn_left, true},
-                 {right.typed_data(), o, k, static_cast<bool>(turn_right), false}, z);
-#endif
+#ifdef HAS_TILES
+  const tiles::Factor x{left.typed_data(), n, k, !turn_left, true};
+  const tiles::Factor y{right.typed_data(), o, k, static_cast<bool>(turn_right), false};
+  return rounded ? tiles::Product<tiles::Rounded>(pool, x, y, z)
+                 : tiles::Product<tiles::Digits>(pool, x, y, z);
+#else
   return ffi::Error::InvalidArgument("product: no code for this processor");
+#endif
 }
 
 }  // namespace
@@ -235,4 +168,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lie_jax_product, Handle,
                                   .Arg<ffi::Buffer<ffi::F32>>()
                                   .Ret<ffi::Buffer<ffi::F32>>()
                                   .Attr<int32_t>("turn_left")
-                                  .Attr<int32_t>("turn_right"));
+                                  .Attr<int32_t>("turn_right")
+                                  .Attr<int32_t>("rounded"));

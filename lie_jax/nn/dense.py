@@ -1,9 +1,12 @@
-"""Products of dense layers whose factors are rounded, to bfloat16 say, and whose sums are not.
+"""Products of dense layers: of factors rounded to bfloat16, say, or by machine code.
 
 Features, residuals, norms and group elements stay in float32; only what a matrix unit multiplies
-is rounded, forward and backward. JAX's own rule would multiply a float32 cotangent with the rounded
-factor, in float32. And in the gradient of the weights both factors are contracted along their first
-axis, a form for which XLA has no fast code on a CPU: there the left one is turned first.
+is rounded, forward and backward, sums are not. JAX's own rule would multiply a float32 cotangent
+with the rounded factor, in float32. And in the gradient of the weights both factors are contracted
+along their first axis, a form for which XLA has no fast code on a CPU: there the left one is turned
+first.
+
+On a CPU with units for it (AMX) products in float32 are machine code too, as accurate as XLA's.
 """
 
 import functools
@@ -34,33 +37,45 @@ def rounded_matmul(
     return _matmul.bind(left, right, **flags)
 
 
-def dot_general(factor_dtype: jax.typing.DTypeLike):
-    """What `flax.nnx.Linear` takes as its ``dot_general``."""
+def dot_general(factor_dtype: jax.typing.DTypeLike | None):
+    """What `flax.nnx.Linear` takes as its ``dot_general``; None rounds nothing."""
 
-    def of_layer(x: Array, kernel: Array, dimension_numbers, **_) -> Array:
+    def of_layer(x: Array, kernel: Array, dimension_numbers, **options) -> Array:
         assert dimension_numbers == (((x.ndim - 1,), (0,)), ((), ()))
-        flat = rounded_matmul(x.reshape(-1, x.shape[-1]), kernel, factor_dtype)
-        return flat.reshape(*x.shape[:-1], kernel.shape[-1])
+        flat = x.reshape(-1, x.shape[-1])
+        if factor_dtype is None and not _is_ours(flat, kernel):
+            return lax.dot_general(x, kernel, dimension_numbers, **options)
+        out = rounded_matmul(flat, kernel, factor_dtype or jnp.float32)
+        return out.reshape(*x.shape[:-1], kernel.shape[-1])
 
     return of_layer
+
+
+def _is_ours(left: Array, right: Array) -> bool:
+    """Whether machine code multiplies what is not rounded."""
+    is_usual = left.dtype == right.dtype == jnp.float32 and jax.default_backend() == "cpu"
+    return is_usual and native.has_product(*left.shape, right.shape[1], rounded=False)
 
 
 def _compute(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):
     dtype = left.dtype
     left, right = left.astype(factor_dtype), right.astype(factor_dtype)
-    if turn_left:
+    if turn_left and factor_dtype != dtype:
         # Behind a barrier: XLA would make a contraction along the first axis of it again.
-        left = lax.optimization_barrier(left.T)
-    contracted = ((1,), (1 if turn_right else 0,))
+        left, turn_left = lax.optimization_barrier(left.T), False
+    contracted = ((0 if turn_left else 1,), (1 if turn_right else 0,))
     return lax.dot_general(left, right, (contracted, ((), ())), preferred_element_type=dtype)
 
 
 def _on_cpu(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):
     flags = {"turn_left": turn_left, "turn_right": turn_right}
     n, k = left.shape[::-1] if turn_left else left.shape
-    is_usual = left.dtype == right.dtype == jnp.float32 and factor_dtype == jnp.bfloat16
-    if is_usual and native.has_product(n, k, right.shape[0 if turn_right else 1]):
-        return native.bfloat16_product(left, right, **flags)
+    o = right.shape[0 if turn_right else 1]
+    is_usual = left.dtype == right.dtype == jnp.float32
+    if is_usual and factor_dtype in (jnp.bfloat16, jnp.float32):
+        rounded = factor_dtype == jnp.bfloat16
+        if native.has_product(n, k, o, rounded=rounded):
+            return native.matmul(left, right, **flags, rounded=rounded)
     return _compute(left, right, **flags, factor_dtype=factor_dtype)
 
 

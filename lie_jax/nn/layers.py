@@ -45,7 +45,7 @@ def linear(
         bias_init=fan_in_uniform(in_features),
         dtype=dtype,
         param_dtype=param_dtype,
-        dot_general=jax.lax.dot_general if matmul_dtype is None else dot_general(matmul_dtype),
+        dot_general=dot_general(matmul_dtype),
         rngs=rngs,
     )
 
