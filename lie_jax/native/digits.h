@@ -44,7 +44,10 @@ struct Digits {
     __m512i largest = _mm512_setzero_si512();
     const int64_t count = steps * kDepth / 16;
     const int64_t whole = k + (row < from.size ? from.Whole(k, 16, count) : 0) * 16;
-    for (int64_t i = k; i < whole; i += 16) largest = Larger(largest, from.AlongK<true>(row, i));
+    for (int64_t i = k; i < whole; i += 16) {
+      from.FetchAlongK(row, i);
+      largest = Larger(largest, from.AlongK<true>(row, i));
+    }
     if (whole < k + count * 16) largest = Larger(largest, from.AlongK<false>(row, whole));
     Unit(_mm512_set1_epi32(_mm512_reduce_max_epi32(largest)), 1, unit, inverse);
   }
@@ -55,9 +58,7 @@ struct Digits {
     for (auto& x : largest) x = _mm512_setzero_si512();
     for (int64_t end = std::min(k + steps * kDepth, from.depth); k < end; ++k)
       for (int64_t i = 0; i < strips; ++i) {
-        // Rows this far apart are not fetched ahead by the processor.
-        const int64_t ahead = std::min(k + 8, end - 1) * from.size + row + i * kSide;
-        _mm_prefetch(from.numbers + ahead, _MM_HINT_T0);
+        from.FetchAlongRows(row + i * kSide, k);
         largest[i] = Larger(largest[i], from.AlongRows<false>(row + i * kSide, k));
       }
     for (int64_t i = 0; i < strips; ++i)
@@ -106,7 +107,6 @@ struct Digits {
   static void Multiply(const Word* a, const Word* b, int64_t steps, const float* a_unit,
                        const float* b_unit, bool is_first, const Place& place) {
     alignas(64) int32_t x[3][kSide * kSide];
-    place.Fetch();
     _tile_zero(0);
     _tile_zero(1);
     for (int64_t s = 0; s < steps; ++s) {

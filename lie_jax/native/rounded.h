@@ -16,12 +16,16 @@ struct Rounded {
 
   template <bool kWhole>
   static void StepAlongK(const Factor& from, int64_t row, int64_t k, Word* to, const float*) {
+    from.FetchAlongK(row, k);
+    from.FetchAlongK(row, k + 16);
     const __m512 low = from.AlongK<kWhole>(row, k), high = from.AlongK<kWhole>(row, k + 16);
     _mm512_store_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
   }
 
   template <bool kWhole>
   static void WordAlongRows(const Factor& from, int64_t row, int64_t k, Word* to, const float*) {
+    from.FetchAlongRows(row, k);
+    from.FetchAlongRows(row, k + 1);
     const auto low = (__m256i)_mm512_cvtneps_pbh(from.AlongRows<kWhole>(row, k));
     const auto high = (__m256i)_mm512_cvtneps_pbh(from.AlongRows<kWhole>(row, k + 1));
     const __m512i shifted = _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16);
@@ -34,7 +38,6 @@ struct Rounded {
   static void Multiply(const Word* a, const Word* b, int64_t steps, const float*, const float*,
                        bool is_first, const Place& place) {
     alignas(64) float x[kSide * kSide];
-    place.Fetch();
     _tile_zero(0);
     for (int64_t s = 0; s < steps; ++s, a += kTile, b += kTile) {
       _tile_loadd(1, a, 64);

@@ -80,18 +80,21 @@ struct Factor {
     if constexpr (kWhole) return _mm512_loadu_ps(from);
     return _mm512_maskz_loadu_ps(k < depth ? First(size - row) : 0, from);
   }
+
+  // Fetches what will be read some rows after these. Rows are far apart, or begin on another page:
+  // the processor does not fetch them ahead by itself.
+  void FetchAlongK(int64_t row, int64_t k) const {
+    _mm_prefetch(numbers + std::min(row + 2, size - 1) * depth + k, _MM_HINT_T0);
+  }
+  void FetchAlongRows(int64_t row, int64_t k) const {
+    _mm_prefetch(numbers + std::min(k + 32, depth - 1) * size + row, _MM_HINT_T0);
+  }
 };
 
 // A tile of C, or the part of it that is inside.
 struct Place {
   float* first;
   int64_t rows, columns, stride;
-
-  // Its rows are far apart: they are fetched while it is computed.
-  void Fetch() const {
-    for (int64_t i = 0; i < std::min<int64_t>(rows, kSide); ++i)
-      __builtin_prefetch(first + i * stride, 1);
-  }
 
   // Adds sums(row), or puts them there.
   template <typename Sums>
