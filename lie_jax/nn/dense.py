@@ -54,7 +54,8 @@ def dot_general(factor_dtype: jax.typing.DTypeLike | None):
 def _is_ours(left: Array, right: Array) -> bool:
     """Whether machine code multiplies what is not rounded."""
     is_usual = left.dtype == right.dtype == jnp.float32 and jax.default_backend() == "cpu"
-    return is_usual and native.has_product(*left.shape, right.shape[1], rounded=False)
+    (n, k), o = left.shape, right.shape[1]
+    return is_usual and native.has_product(n, k, o, rounded=False)
 
 
 def _compute(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):
