@@ -49,14 +49,14 @@ def _own_data_dir(tmp_path_factory):
 
 # Every test compiles some programs of its own: XLA's costly passes take longer than the tests. What
 # is accurate to the last digits is tested as users compile it.
-_COMPILED_AS_BY_USERS = ("groups", "attention", "interop", "nn")
+_COMPILED_AS_BY_USERS = ("attention", "interop", "nn", "test_accuracy", "test_jaxlie")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compilation(request):
     """Programs are kept per process (gigabytes after hundreds of tests): here, per module."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name not in _COMPILED_AS_BY_USERS:
+        if not {request.path.parent.name, request.path.stem} & set(_COMPILED_AS_BY_USERS):
             # Imported here: what is imported before pytest is configured is not type-checked.
             # The others too: whatever they decorate on import would keep the patched `jit`.
             import flax.nnx  # noqa: F401

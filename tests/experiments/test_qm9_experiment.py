@@ -218,8 +218,10 @@ def test_twelve_properties_in_one_network_and_the_predictor(here, few_molecules)
 @pytest.mark.parametrize(
     "options",
     [
-        ["--preset", "lieconv-SE3", "--lift-samples", "2", "--neighbours", "5", "--optimizer",
-         "muon", "--precision", "bfloat16"],
+        pytest.param(
+            ["--preset", "lieconv-SE3", "--lift-samples", "2", "--neighbours", "5", "--optimizer",
+             "muon", "--precision", "bfloat16"], marks=pytest.mark.slow,
+        ),
         ["--preset", "lietransformer-T3-aug", "--noise", "0.05", "--optimizer", "schedule_free",
          "--pooling", "by_property", "--atom-references", "--split", "dimenet"],
         ["--preset", "quick", "--group", "SE3", "--lift-method", "frame", "--train-frames", "1"],

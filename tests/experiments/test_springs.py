@@ -66,7 +66,7 @@ def test_resumed_run_is_the_uninterrupted_one(here):
 
 
 # Models of which another has the code already.
-_REPEATED = {"lietransformer-SO2", "lietransformer-trivial", "hogn"}
+_REPEATED = {"lietransformer-SO2", "lietransformer-trivial", "lietransformer-T2", "hogn", "hfc"}
 _MODELS = [
     pytest.param(name, marks=pytest.mark.slow if name in _REPEATED else ())
     for name in get_args(ModelName)

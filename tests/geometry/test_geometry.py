@@ -20,7 +20,14 @@ def cloud(n=4, d=3, batch=(2,), seed=0):
 
 
 @pytest.mark.parametrize("method", ["random", "shared", "grid"])
-@pytest.mark.parametrize("group", [lj.groups.SE2(), SE3, lj.groups.SO3(), lj.groups.E2()], ids=str)
+@pytest.mark.parametrize(
+    "group",
+    [
+        SE3, lj.groups.E2(),
+        *(pytest.param(x, marks=pytest.mark.slow) for x in (lj.groups.SE2(), lj.groups.SO3())),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_lifts_carry_the_representative_to_the_point(group, method, key):
     points = cloud(d=group.space_dim)
     offset = method == "grid"

@@ -83,7 +83,11 @@ def assert_same(lifted, found, expected, atol=1e-12):
     assert not found.mask[~mask].any()
 
 
-@pytest.mark.parametrize("group", TREE + SCAN, ids=str)
+@pytest.mark.parametrize(
+    "group",
+    [pytest.param(x, marks=pytest.mark.slow if x in (T1, SE2, E3) else ()) for x in TREE + SCAN],
+    ids=str,
+)
 def test_nearest(group):
     lifted = with_absent_points(lifted_cloud(group, 110, (2, 1), dtype=jnp.float32))
     assert (search.positions(group, lifted) is None) == (group in SCAN)

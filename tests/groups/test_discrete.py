@@ -21,6 +21,12 @@ ALONE = [
 MOVING = [
     Discrete(SE2(), "C4"), Discrete(E2(), "D4"), Discrete(SE3(), "T"), Discrete(E3(), "Td"),
 ]  # fmt: skip
+# Where the others have their code, or cost much, they are slow tests.
+QUICK = {Discrete(O2(), "D3"), Discrete(O3(), "Th"), Discrete(SE2(), "C4"), Discrete(E3(), "Td")}
+
+
+def others_slow(groups):
+    return [pytest.param(x, marks=() if x in QUICK else pytest.mark.slow) for x in groups]
 
 
 @pytest.mark.parametrize(("name", "dim", "order"), ORDERS)
@@ -61,7 +67,7 @@ def test_elements_are_of_the_parent(group, dtype):
     assert len(np.unique(np.asarray(drawn), axis=0)) == group.order
 
 
-@pytest.mark.parametrize("group", ALONE, ids=str)
+@pytest.mark.parametrize("group", others_slow(ALONE), ids=str)
 def test_orbits_of_a_point_group(group):
     x = jax.random.normal(jax.random.key(1), (5, group.space_dim))
     s, r = group.section(x), group.orbit(x)
@@ -75,7 +81,7 @@ def test_orbits_of_a_point_group(group):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("group", ALONE, ids=str)
+@pytest.mark.parametrize("group", others_slow(ALONE), ids=str)
 def test_orbits_on_the_walls_of_the_domain(group, dtype):
     """Two elements carry such a point into the domain: which one must not depend on rounding."""
     ends = jnp.asarray(_axes(group.space_dim)[0], dtype)
@@ -87,7 +93,7 @@ def test_orbits_on_the_walls_of_the_domain(group, dtype):
     assert jnp.abs(orbits - orbits[0]).max() <= allowed
 
 
-@pytest.mark.parametrize("group", ALONE + MOVING, ids=str)
+@pytest.mark.parametrize("group", others_slow(ALONE + MOVING), ids=str)
 def test_log_does_not_jump_by_rounding(group):
     elements = group.elements()
     pairs = group.compose(group.inverse(elements)[:, None], elements).reshape(

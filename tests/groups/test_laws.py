@@ -19,8 +19,8 @@ GROUPS = [
     Squeeze(), RxSO2(), O2(), O3(), E2(), E3(),
 ]  # fmt: skip
 ROTATING = [SO2(), SE2(), SO3(), SE3(), RxSO2(), O2(), O3(), E2(), E3()]
-# Made of the others' code, with reflections or in another number of axes. In float64 the laws of
-# most are tried by default; what else takes long is left to `make test-slow`.
+# Made of the others' code, with reflections or in another number of axes. What takes long of them
+# is left to `make test-slow`.
 MADE_OF_OTHERS = (T(1), T(3), Scaling(1), Scaling(3), O2(), O3(), E2(), E3())
 
 
@@ -35,7 +35,8 @@ LAWS = [
         group,
         jnp.float64,
         id=f"float64-{group}",
-        marks=pytest.mark.slow if group in (O2(), E3()) else (),  # O(3), E(2) have their code
+        # E(2) has the code of the others with reflections, T(2) and scalings of R^2 that of theirs.
+        marks=pytest.mark.slow if group in MADE_OF_OTHERS and group != E2() else (),
     )
     for group in GROUPS
 ]
@@ -113,8 +114,8 @@ class WrongShape(T):
     ("group", "law"),
     [
         (WrongInverse(2), "inverse: error 1e-06"),
-        (WrongOrder(), "action of a product"),
-        (WrongAdjoint(), "adjoint"),
+        pytest.param(WrongOrder(), "action of a product", marks=pytest.mark.slow),
+        pytest.param(WrongAdjoint(), "adjoint", marks=pytest.mark.slow),
         (WrongLog(), r"log\(exp\(a\)\) = a"),
         (KinkedDistance(), "derivatives are finite at coinciding elements"),
         (WrongStabiliser(), "stabiliser fixes the representative"),

@@ -111,8 +111,9 @@ OPTIONS = [
 
 GRID = {"lift_method": "grid"}
 CASES = [(lj.groups.SE2(), options) for options in OPTIONS]
-CASES += [(group, {}) for group in (lj.groups.SO2(), lj.groups.SO3(), lj.groups.E3())]
-CASES += [(group, GRID) for group in (lj.groups.SE2(), lj.groups.SE3(), lj.groups.E3())]
+CASES += [(group, {}) for group in (lj.groups.SO2(), lj.groups.SO3())]
+CASES += [(group, GRID) for group in (lj.groups.SE2(), lj.groups.SE3())]
+CASES += [pytest.param(lj.groups.E3(), x, marks=pytest.mark.slow) for x in ({}, GRID)]
 CASES += [
     (lj.groups.SE3(), {"neighbours": lj.NeighbourConfig("nearest", count=3)}),
     pytest.param(lj.groups.SE3(), {"implementation": "tiled"}, marks=pytest.mark.slow),

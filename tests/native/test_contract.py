@@ -22,9 +22,9 @@ def factors(form, clouds, q, k, heads, c):
 
 SIZES = [
     (1, 1, 1, 1, 1),
-    (3, 6, 6, 2, 20),
+    pytest.param((3, 6, 6, 2, 20), marks=pytest.mark.slow),
     (2, 17, 5, 3, 16),
-    (5, 38, 64, 2, 64),
+    pytest.param((5, 38, 64, 2, 64), marks=pytest.mark.slow),
     (4, 3, 40, 1, 33),
 ]
 
