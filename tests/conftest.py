@@ -49,7 +49,14 @@ def _own_data_dir(tmp_path_factory):
 
 # Every test compiles some programs of its own: XLA's costly passes take longer than the tests. What
 # is accurate to the last digits is tested as users compile it.
-_COMPILED_AS_BY_USERS = ("attention", "interop", "nn", "test_accuracy", "test_jaxlie")
+_COMPILED_AS_BY_USERS = (
+    "attention",
+    "interop",
+    "nn",
+    "test_accuracy",
+    "test_discrete",
+    "test_jaxlie",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

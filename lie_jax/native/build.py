@@ -183,6 +183,11 @@ def _processor() -> list[str]:
     return [platform.machine(), *(first or lines[:1])]
 
 
+def is_known(flag: str) -> bool:
+    """Whether the processor says that it has these instructions, as Linux names them."""
+    return any(flag in line.split() for line in _processor())
+
+
 def _fingerprint(source: Path, command: list[str], machine: list[str]) -> str:
     """Changes with the sources, the way they are compiled, jaxlib's interface and the machine."""
     files = [x for x in sorted(source.parent.glob("*.*")) if x.suffix in _SOURCES]

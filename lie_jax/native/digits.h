@@ -3,7 +3,8 @@
 //   x = u (d0 + d1 / 254 + d2 / 254^2),   u = the row's largest magnitude / 127
 //
 // so that x is off by 2^-24 of the row's largest at most (of A's row, of B's column). Products of
-// digits are added up exactly. Of the nine the three smallest, below 2^-24 of the first, are left out.
+// digits are added up exactly. Of the nine the three smallest, below 2^-24 of the first, are left
+// out.
 //
 // After Ootomo, Ozaki, Yokota, "DGEMM on integer matrix multiplication unit", arXiv:2306.11975, who
 // make float64 of more digits.

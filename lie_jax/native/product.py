@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lie_jax.native.build import is_alone, library
+from lie_jax.native.build import is_alone, is_known, library
 from lie_jax.typing import Array, Float
 
 _LEAST = 2**21
@@ -33,6 +33,8 @@ def has_product(n: Any, k: Any, o: Any, *, rounded: bool) -> bool:
 
 @functools.cache
 def _is_there() -> bool:
+    if not is_known("amx_int8"):  # nor compile for nothing
+        return False
     found = library("product")
     return found is not None and bool(found.lie_jax_product_is_there())
 

@@ -10,6 +10,7 @@ On a CPU with units for it (AMX) products in float32 are machine code too, as ac
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -42,20 +43,20 @@ def dot_general(factor_dtype: jax.typing.DTypeLike | None):
 
     def of_layer(x: Array, kernel: Array, dimension_numbers, **options) -> Array:
         assert dimension_numbers == (((x.ndim - 1,), (0,)), ((), ()))
-        flat = x.reshape(-1, x.shape[-1])
-        if factor_dtype is None and not _is_ours(flat, kernel):
+        if factor_dtype is None and not _is_ours(x, kernel):
             return lax.dot_general(x, kernel, dimension_numbers, **options)
+        flat = x.reshape(-1, x.shape[-1])
         out = rounded_matmul(flat, kernel, factor_dtype or jnp.float32)
         return out.reshape(*x.shape[:-1], kernel.shape[-1])
 
     return of_layer
 
 
-def _is_ours(left: Array, right: Array) -> bool:
+def _is_ours(x: Array, kernel: Array) -> bool:
     """Whether machine code multiplies what is not rounded."""
-    is_usual = left.dtype == right.dtype == jnp.float32 and jax.default_backend() == "cpu"
-    (n, k), o = left.shape, right.shape[1]
-    return is_usual and native.has_product(n, k, o, rounded=False)
+    is_usual = x.dtype == kernel.dtype == jnp.float32 and jax.default_backend() == "cpu"
+    rows = math.prod(x.shape[:-1])
+    return is_usual and native.has_product(rows, *kernel.shape, rounded=False)
 
 
 def _compute(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):

@@ -205,6 +205,16 @@ def test_xla_multiplies(monkeypatch, why, dtype):
         module._is_there.cache_clear()
 
 
+def test_nothing_is_compiled_for_a_processor_without_units(monkeypatch):
+    monkeypatch.setattr(build, "_processor", lambda: ["x86_64", "flags : sse avx512f amx_tile"])
+    monkeypatch.setattr(module, "library", lambda _: pytest.fail("compiled"))
+    module._is_there.cache_clear()
+    try:
+        assert not native.has_product(512, 512, 512, rounded=False)
+    finally:
+        module._is_there.cache_clear()
+
+
 @pytest.mark.slow
 @needs_units
 @pytest.mark.parametrize(("dtype", "tolerance"), [(BF16, 5e-3), (None, 2e-6)])
