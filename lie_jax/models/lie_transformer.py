@@ -198,19 +198,27 @@ class LieTransformer(nnx.Module):
                 point that is not finite.
         """
         lifted, key = lift_points("LieTransformer", self.group, points, self.config, key)
-        return self.from_lifted(lifted, key=key, train=train)
+        return self._from_lifted(lifted, key, train, lifts=lifted.samples)
 
     def from_lifted(
         self, lifted: LiftedSet, *, key: Validated[PRNGKey | None] = None, train: bool = False
     ) -> Float[Array, "*b o"]:
         """As the model itself, after the lift: exactly invariant to ``elements -> g elements``."""
+        return self._from_lifted(lifted, key, train, lifts=1)
+
+    def _from_lifted(
+        self, lifted: LiftedSet, key: Validated[PRNGKey | None], train: bool, *, lifts: int
+    ) -> Array:
+        """Of lifted points, so many of which, one after the other, have the same values."""
 
         def network(lifted: LiftedSet, neighbourhood: Neighbourhood | None) -> Array:
             pairs = self._pairs(lifted, neighbourhood)
-            x = self.embedding(lifted.values)
-            implementation = self.config.implementation
-            for block in self.blocks:
-                x = block(x, pairs, lifted.mask, train=train, implementation=implementation)
+            x = self.embedding(lifted.values[..., ::lifts, :])
+            options = {"train": train, "implementation": self.config.implementation}
+            first, *others = self.blocks
+            x = first(x, pairs, lifted.mask, lifts=lifts, **options)
+            for block in others:
+                x = block(x, pairs, lifted.mask, **options)
             return self._read_out(x, lifted)
 
         return run_lifted("LieTransformer", self.group, lifted, self.config, key, network)

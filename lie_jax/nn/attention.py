@@ -123,15 +123,17 @@ class LieSelfAttention(nnx.Module):
 
     def __call__(
         self,
-        values: Float[Array, "*b m c"],
+        values: Float[Array, "*b p c"],
         pairs: PairSet | LazyPairs,
         *,
+        lifts: int = 1,
         implementation: Implementation = "auto",
     ) -> Float[Array, "*b m o"]:
         """New features of every lifted point.
 
         Args:
-            values: (\\*b, m, in_channels).
+            values: (\\*b, p, in_channels), p = m / lifts.
+            lifts: how many lifted points, one after the other, share each of these features.
             pairs: of the same m points, see `lie_jax.geometry.pair_set`; as `LazyPairs` they
                 need not be in memory all at once.
             implementation: see `lie_jax.fused.lie_attention`.
@@ -142,15 +144,15 @@ class LieSelfAttention(nnx.Module):
         Raises:
             ValueError: values have another number of channels.
         """
-        queries, keys, v = self._project(values)
+        queries, keys, v = self._project(values, lifts)
         mixed = lie_attention(
             self.config, self._weights(v.dtype), queries, keys, v, pairs,
             implementation=implementation,
         )  # fmt: skip
         return self.output(mixed.reshape((*v.shape[:-2], v.shape[-2] * v.shape[-1])))
 
-    def _project(self, values: Array) -> tuple[Array | None, Array | None, Array]:
-        """Queries, keys and values, (\\*b, m, h, c) each."""
+    def _project(self, values: Array, lifts: int = 1) -> tuple[Array | None, Array | None, Array]:
+        """Queries, keys and values of the lifted points, (\\*b, m, h, c) each."""
         if values.shape[-1] != self.in_channels:
             raise ValueError(
                 f"LieSelfAttention: values must have shape (*b, m, {self.in_channels}), "
@@ -158,7 +160,8 @@ class LieSelfAttention(nnx.Module):
             )
 
         def split(x: Array) -> Array:
-            return x.reshape(*x.shape[:-1], self.heads, x.shape[-1] // self.heads)
+            x = x.reshape(*x.shape[:-1], self.heads, x.shape[-1] // self.heads)
+            return jnp.repeat(x, lifts, axis=-3)
 
         v = split(self.value(values))
         if self.config.content == "none":

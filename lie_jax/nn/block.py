@@ -57,14 +57,26 @@ class Block(nnx.Module):
 
     def __call__(
         self,
-        values: Float[Array, "*b m c"],
+        values: Float[Array, "*b p c"],
         pairs: PairSet | LazyPairs,
         mask: Bool[Array, "*b m"],
         *,
+        lifts: int = 1,
         train: bool = False,
         implementation: Implementation = "auto",
     ) -> Float[Array, "*b m c"]:
-        """New features; ``train`` only matters to batch norm, ``implementation`` to speed."""
+        """New features of m lifted points.
+
+        Args:
+            values: features of p = m / lifts points.
+            pairs, mask: of the lifted points.
+            lifts: how many lifted points, one after the other, share each of these features: what
+                can be is computed once for all of them. Results are those of features repeated.
+            train: only matters to batch norm.
+            implementation: only matters to speed.
+        """
+        if self.block_norm.startswith("batch"):  # its mask is that of the lifted points
+            values, lifts = jnp.repeat(values, lifts, axis=-2), 1
 
         def norm(layer, x, when):
             if not self.block_norm.endswith(when):
@@ -76,8 +88,11 @@ class Block(nnx.Module):
         attention_norm = getattr(self, "attention_norm", None)
         mlp_norm = getattr(self, "mlp_norm", None)
         update = self.attention(
-            norm(attention_norm, values, "pre"), pairs, implementation=implementation
+            norm(attention_norm, values, "pre"),
+            pairs,
+            lifts=lifts,
+            implementation=implementation,
         )
-        values = values + norm(attention_norm, update, "post")
+        values = jnp.repeat(values, lifts, axis=-2) + norm(attention_norm, update, "post")
         update = self.mlp(norm(mlp_norm, values, "pre"))
         return values + norm(mlp_norm, update, "post")

@@ -2,15 +2,18 @@
 
 Features, residuals, norms and group elements stay in float32; only what a matrix unit multiplies
 is rounded, forward and backward, sums are not. JAX's own rule would multiply a float32 cotangent
-with the rounded factor, in float32. And in the gradient of the weights both factors are contracted
-along their first axis, a form for which XLA has no fast code on a CPU: there the left one is turned
-first.
+with the rounded factor, in float32.
 
-On a CPU with units for it (AMX) products in float32 are machine code too, as accurate as XLA's.
+On a CPU large products in float32 are ours, too. In the gradient of the weights both factors are
+contracted along their first axis, a form that XLA's code is slower at than at any other: there the
+left one is turned first. And where the CPU has units for it (AMX) they are machine code, as
+accurate as XLA's.
 """
 
 import functools
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +23,9 @@ from jax.interpreters import ad, batching, mlir
 
 from lie_jax import native
 from lie_jax.typing import Array, Float
+
+_LEAST, _LEAST_SIDE = 2**21, 64
+"""Multiplications and width of the products in float32 that are ours."""
 
 
 def rounded_matmul(
@@ -53,16 +59,30 @@ def dot_general(factor_dtype: jax.typing.DTypeLike | None):
 
 
 def _is_ours(x: Array, kernel: Array) -> bool:
-    """Whether machine code multiplies what is not rounded."""
+    """Whether there is more to be gained for what is not rounded than a copy of x costs."""
     is_usual = x.dtype == kernel.dtype == jnp.float32 and jax.default_backend() == "cpu"
-    rows = math.prod(x.shape[:-1])
-    return is_usual and native.has_product(rows, *kernel.shape, rounded=False)
+    sizes = (*x.shape[:-1], *kernel.shape)
+    if not is_usual or jax.device_count() > 1 or not _are_known(sizes):
+        return False
+    return min(kernel.shape) >= _LEAST_SIDE and math.prod(sizes) >= _LEAST
+
+
+def _is_short(left: Array, right: Array) -> bool:
+    """Whether a product along the first axis of both is short beside its result: then to turn
+    ``left`` costs a CPU less than it gains."""
+    if jax.default_backend() != "cpu" or not _are_known((*left.shape, *right.shape)):
+        return False
+    return 1 < left.shape[0] <= min(left.shape[1], right.size // left.shape[0])
+
+
+def _are_known(sizes: Iterable[Any]) -> bool:
+    return all(isinstance(n, int) for n in sizes)  # else symbolic, in `jax.export`
 
 
 def _compute(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):
     dtype = left.dtype
     left, right = left.astype(factor_dtype), right.astype(factor_dtype)
-    if turn_left and factor_dtype != dtype:
+    if turn_left and (factor_dtype != dtype or _is_short(left, right)):
         # Behind a barrier: XLA would make a contraction along the first axis of it again.
         left, turn_left = lax.optimization_barrier(left.T), False
     contracted = ((0 if turn_left else 1,), (1 if turn_right else 0,))

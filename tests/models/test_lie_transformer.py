@@ -242,6 +242,27 @@ def test_any_leading_axes(batch):
         np.testing.assert_allclose(model(one), y.reshape(-1, 2)[0], atol=1e-12)
 
 
+@pytest.mark.parametrize("block_norm", ["layer_pre", "batch_pre"])
+def test_lifts_share_what_can_be_shared(block_norm, key):
+    """The first block's norm and projections, once per point: as of features repeated."""
+    group = lj.groups.SE2()
+    model = build(group, block_norm=block_norm)
+    points = cloud(group)
+    lifted = lj.lift(group, points, key=key, samples=2)
+    repeated = lambda model: model.from_lifted(lifted, train=True)  # noqa: E731
+    found = nnx.grad(lambda model: jnp.sum(model(points, key=key, train=True) ** 2))(model)
+    want = nnx.grad(lambda model: jnp.sum(repeated(model) ** 2))(model)
+    chex.assert_trees_all_close(found, want, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(model(points, key=key, train=True), repeated(model), rtol=1e-10)
+    # Negative control: features of lifts that differ are not shared.
+    first = lifted.values.at[..., 0, :].add(1.0)
+    other = model.from_lifted(dataclasses.replace(lifted, values=first), train=True)
+    second = lifted.values.at[..., 1, :].add(1.0)
+    assert jnp.abs(other - repeated(model)).max() > 1e-6
+    another = model.from_lifted(dataclasses.replace(lifted, values=second), train=True)
+    assert jnp.abs(other - another).max() > 1e-6
+
+
 def test_functional_is_the_model_and_compiles_once(key):
     group = lj.groups.SE2()
     model = build(group)

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 import lie_jax as lj
-from lie_jax.nn.dense import rounded_matmul
+from lie_jax import native
+from lie_jax.nn.dense import dot_general, rounded_matmul
 
 BF16 = jnp.bfloat16
 
@@ -51,6 +52,44 @@ def test_derivatives_of_every_order():
             jax.tree.leaves(order(ours)), jax.tree.leaves(order(plain)), strict=True
         ):
             np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-12)
+
+
+OF_ROWS = (((2,), (0,)), ((), ()))
+
+
+@pytest.mark.parametrize("rows", [(2, 50), (2, 80)])
+def test_large_float32_products_on_a_cpu(rows):
+    """Turned first where it pays, in the gradient of the weights alone; as accurate as XLA's."""
+    x, w, g = arrays((*rows, 150), (150, 160), (*rows, 160))
+    multiply = dot_general(None)
+
+    def gradients(x, w, g):
+        out, pull = jax.vjp(lambda x, w: multiply(x, w, OF_ROWS), x, w)
+        return out, *pull(g)
+
+    for found, want in zip(
+        jax.jit(gradients)(x, w, g),
+        (x @ w, g @ w.T, jnp.einsum("bni,bno->io", x, g)),
+        strict=True,
+    ):
+        assert found.dtype == jnp.float32
+        np.testing.assert_allclose(found, want, atol=1e-4)
+    is_short = rows[0] * rows[1] <= 150
+    text = jax.jit(gradients).lower(x, w, g).as_text()
+    if not native.has_product(rows[0] * rows[1], 150, 160, rounded=False):
+        assert text.count("optimization_barrier") == is_short
+
+
+@pytest.mark.parametrize("why", ["small", "float64", "another device", "two devices"])
+def test_what_xla_multiplies_as_it_likes(monkeypatch, why):
+    dtype = jnp.float64 if why == "float64" else jnp.float32
+    x, w = arrays((2, 10 if why == "small" else 80, 150), (150, 160), dtype=dtype)
+    if why == "another device":
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    if why == "two devices":
+        monkeypatch.setattr(jax, "device_count", lambda: 2)
+    made = jax.make_jaxpr(lambda x, w: dot_general(None)(x, w, OF_ROWS))(x, w)
+    assert [str(e.primitive) for e in made.eqns] == ["dot_general"]
 
 
 def test_inside_shard_map():
