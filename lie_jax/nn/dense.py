@@ -62,8 +62,10 @@ def _is_ours(x: Array, kernel: Array) -> bool:
     """Whether there is more to be gained for what is not rounded than a copy of x costs."""
     is_usual = x.dtype == kernel.dtype == jnp.float32 and jax.default_backend() == "cpu"
     sizes = (*x.shape[:-1], *kernel.shape)
-    if not is_usual or jax.device_count() > 1 or not _are_known(sizes):
+    if not is_usual or not _are_known(sizes):
         return False
+    if jax.device_count() > 1 or not jax.sharding.get_abstract_mesh().empty:
+        return False  # JAX's own knows how results are divided
     return min(kernel.shape) >= _LEAST_SIDE and math.prod(sizes) >= _LEAST
 
 

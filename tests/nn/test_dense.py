@@ -1,5 +1,7 @@
 """Rounded products: what is rounded, derivatives of both kinds and orders, and in a network."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,7 +82,7 @@ def test_large_float32_products_on_a_cpu(rows):
         assert text.count("optimization_barrier") == is_short
 
 
-@pytest.mark.parametrize("why", ["small", "float64", "another device", "two devices"])
+@pytest.mark.parametrize("why", ["small", "float64", "another device", "two devices", "a mesh"])
 def test_what_xla_multiplies_as_it_likes(monkeypatch, why):
     dtype = jnp.float64 if why == "float64" else jnp.float32
     x, w = arrays((2, 10 if why == "small" else 80, 150), (150, 160), dtype=dtype)
@@ -88,7 +90,9 @@ def test_what_xla_multiplies_as_it_likes(monkeypatch, why):
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     if why == "two devices":
         monkeypatch.setattr(jax, "device_count", lambda: 2)
-    made = jax.make_jaxpr(lambda x, w: dot_general(None)(x, w, OF_ROWS))(x, w)
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh) if why == "a mesh" else contextlib.nullcontext():
+        made = jax.make_jaxpr(lambda x, w: dot_general(None)(x, w, OF_ROWS))(x, w)
     assert [str(e.primitive) for e in made.eqns] == ["dot_general"]
 
 
