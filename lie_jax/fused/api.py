@@ -155,11 +155,16 @@ def _one_batch_axis(batch: int) -> Callable[[Array], Array]:
 
 def _check_shapes(config, queries, keys, values, pairs) -> None:
     *lead, _, _ = values.shape
-    shape = pairs.mask.shape if isinstance(pairs, LazyPairs) else None
-    if shape is not None and shape != tuple(lead):
+    if isinstance(pairs, LazyPairs) and pairs.mask.shape != tuple(lead):
         raise ValueError(
-            f"lie_attention: values must have shape (*b, m, h, o) with (*b, m) = {shape} as in "
-            f"pairs, got {values.shape}"
+            "lie_attention: values must have shape (*b, m, h, o) with (*b, m) = "
+            f"{pairs.mask.shape} as in pairs, got {values.shape}"
+        )
+    # Batch axes of pairs in memory may be broadcast.
+    if isinstance(pairs, PairSet) and pairs.features.shape[-3] != lead[-1]:
+        raise ValueError(
+            f"lie_attention: values must have shape (*b, m, h, o) with m = "
+            f"{pairs.features.shape[-3]} as in pairs, got {values.shape}"
         )
     for name, x in (("queries", queries), ("keys", keys)):
         if (x is None) != (config.content == "none"):

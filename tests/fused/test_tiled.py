@@ -300,6 +300,9 @@ def test_pairs_in_memory_are_for_the_reference():
     )
     with pytest.raises(NotImplementedError, match="LazyPairs"):
         lie_attention(config, *arguments[:4], ready, implementation="tiled")
+    fewer = [x[:, :-1] for x in arguments[1:4]]
+    with pytest.raises(ValueError, match=r"values must have .* m = \d+ as in pairs"):
+        lie_attention(config, arguments[0], *fewer, ready)
 
 
 def test_pallas_is_refused_by_name_where_it_cannot_run():
