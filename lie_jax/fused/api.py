@@ -163,7 +163,7 @@ def _check_shapes(config, queries, keys, values, pairs) -> None:
     # Batch axes of pairs in memory may be broadcast.
     if isinstance(pairs, PairSet) and pairs.features.shape[-3] != lead[-1]:
         raise ValueError(
-            f"lie_attention: values must have shape (*b, m, h, o) with m = "
+            "lie_attention: values must have shape (*b, m, h, o) with m = "
             f"{pairs.features.shape[-3]} as in pairs, got {values.shape}"
         )
     for name, x in (("queries", queries), ("keys", keys)):

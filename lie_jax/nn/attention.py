@@ -161,7 +161,7 @@ class LieSelfAttention(nnx.Module):
 
         def split(x: Array) -> Array:
             x = x.reshape(*x.shape[:-1], self.heads, x.shape[-1] // self.heads)
-            return jnp.repeat(x, lifts, axis=-3)
+            return x if lifts == 1 else jnp.repeat(x, lifts, axis=-3)
 
         v = split(self.value(values))
         if self.config.content == "none":

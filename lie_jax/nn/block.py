@@ -75,7 +75,7 @@ class Block(nnx.Module):
             train: only matters to batch norm.
             implementation: only matters to speed.
         """
-        if self.block_norm.startswith("batch"):  # its mask is that of the lifted points
+        if lifts > 1 and self.block_norm.startswith("batch"):  # its mask is of lifted points
             values, lifts = jnp.repeat(values, lifts, axis=-2), 1
 
         def norm(layer, x, when):
@@ -93,6 +93,8 @@ class Block(nnx.Module):
             lifts=lifts,
             implementation=implementation,
         )
-        values = jnp.repeat(values, lifts, axis=-2) + norm(attention_norm, update, "post")
+        if lifts > 1:
+            values = jnp.repeat(values, lifts, axis=-2)
+        values = values + norm(attention_norm, update, "post")
         update = self.mlp(norm(mlp_norm, values, "pre"))
         return values + norm(mlp_norm, update, "post")

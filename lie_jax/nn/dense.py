@@ -1,13 +1,13 @@
-"""Products of dense layers: of factors rounded to bfloat16, say, or by machine code.
+"""Products of dense layers: of factors rounded to bfloat16, say, or in forms that a CPU is fast at.
 
 Features, residuals, norms and group elements stay in float32; only what a matrix unit multiplies
 is rounded, forward and backward, sums are not. JAX's own rule would multiply a float32 cotangent
 with the rounded factor, in float32.
 
-On a CPU large products in float32 are ours, too. In the gradient of the weights both factors are
-contracted along their first axis, a form that XLA's code is slower at than at any other: there the
-left one is turned first. And where the CPU has units for it (AMX) they are machine code, as
-accurate as XLA's.
+On a CPU large products in float32 are ours, too, in two dimensions. In the gradient of the weights
+both factors are contracted along their first axis, a form that XLA's code is slower at than at any
+other: there the left one is turned first, if it is rounded or short. And where the CPU has units
+for it (AMX) they are machine code, as accurate as XLA's.
 """
 
 import functools
@@ -24,8 +24,9 @@ from jax.interpreters import ad, batching, mlir
 from lie_jax import native
 from lie_jax.typing import Array, Float
 
-_LEAST, _LEAST_SIDE = 2**21, 64
-"""Multiplications and width of the products in float32 that are ours."""
+_LEAST, _LEAST_SIDE = 2**21, 128
+"""Multiplications and width from which on products in float32 are ours; narrower ones were not
+measured."""
 
 
 def rounded_matmul(
@@ -59,7 +60,7 @@ def dot_general(factor_dtype: jax.typing.DTypeLike | None):
 
 
 def _is_ours(x: Array, kernel: Array) -> bool:
-    """Whether there is more to be gained for what is not rounded than a copy of x costs."""
+    """Whether a product that is not rounded is ours all the same."""
     is_usual = x.dtype == kernel.dtype == jnp.float32 and jax.default_backend() == "cpu"
     sizes = (*x.shape[:-1], *kernel.shape)
     if not is_usual or not _are_known(sizes):
@@ -69,12 +70,9 @@ def _is_ours(x: Array, kernel: Array) -> bool:
     return min(kernel.shape) >= _LEAST_SIDE and math.prod(sizes) >= _LEAST
 
 
-def _is_short(left: Array, right: Array) -> bool:
-    """Whether a product along the first axis of both is short beside its result: then to turn
-    ``left`` costs a CPU less than it gains."""
-    if jax.default_backend() != "cpu" or not _are_known((*left.shape, *right.shape)):
-        return False
-    return 1 < left.shape[0] <= min(left.shape[1], right.size // left.shape[0])
+def _is_short(n: Any, k: Any, o: Any) -> bool:
+    """Whether n rows are so few, for a result of (k, o), that a CPU gains by turning them."""
+    return jax.default_backend() == "cpu" and _are_known((n, k, o)) and n <= min(k, o)
 
 
 def _are_known(sizes: Iterable[Any]) -> bool:
@@ -84,7 +82,8 @@ def _are_known(sizes: Iterable[Any]) -> bool:
 def _compute(left: Array, right: Array, *, turn_left: bool, turn_right: bool, factor_dtype):
     dtype = left.dtype
     left, right = left.astype(factor_dtype), right.astype(factor_dtype)
-    if turn_left and (factor_dtype != dtype or _is_short(left, right)):
+    rows, columns = left.shape[0], right.shape[0 if turn_right else 1]
+    if turn_left and (factor_dtype != dtype or _is_short(rows, left.shape[1], columns)):
         # Behind a barrier: XLA would make a contraction along the first axis of it again.
         left, turn_left = lax.optimization_barrier(left.T), False
     contracted = ((0 if turn_left else 1,), (1 if turn_right else 0,))

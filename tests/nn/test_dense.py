@@ -82,16 +82,21 @@ def test_large_float32_products_on_a_cpu(rows):
         assert text.count("optimization_barrier") == is_short
 
 
-@pytest.mark.parametrize("why", ["small", "float64", "another device", "two devices", "a mesh"])
+@pytest.mark.parametrize(
+    "why", ["small", "narrow", "float64", "another device", "two devices", "a mesh"]
+)
 def test_what_xla_multiplies_as_it_likes(monkeypatch, why):
     dtype = jnp.float64 if why == "float64" else jnp.float32
-    x, w = arrays((2, 10 if why == "small" else 80, 150), (150, 160), dtype=dtype)
+    rows, width = (10 if why == "small" else 160), (100 if why == "narrow" else 150)
+    x, w = arrays((2, rows, width), (width, 160), dtype=dtype)
     if why == "another device":
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     if why == "two devices":
         monkeypatch.setattr(jax, "device_count", lambda: 2)
-    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
-    with jax.set_mesh(mesh) if why == "a mesh" else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if why == "a mesh":
+            axis = jax.sharding.AxisType.Explicit
+            stack.enter_context(jax.set_mesh(jax.make_mesh((1,), ("rows",), axis_types=(axis,))))
         made = jax.make_jaxpr(lambda x, w: dot_general(None)(x, w, OF_ROWS))(x, w)
     assert [str(e.primitive) for e in made.eqns] == ["dot_general"]
 
