@@ -40,6 +40,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         _T3 | {"pair_embedding": "log+radial", "location": "raw", "combination": "product"},
     ),
     "SE3, 2 random lifts, logarithm": ("homo", _SE3),
+    "SE3, 2 random lifts, 8 draws in tests": ("homo", _SE3 | {"test_samples": 8}),
     "SE3, 2 random lifts, harmonics": ("homo", _SE3 | {"pair_embedding": "harmonics"}),
     "distances, U0": ("U0", {}),
     "without atom references, U0": ("U0", {"atom_references": False}),
